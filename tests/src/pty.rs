@@ -101,8 +101,7 @@ impl Port {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use smidgen::world::transport::{Link, LinkEvent};
-    use std::sync::mpsc::channel;
+    use smidgen::world::transport::{LinkEvent, Links};
     use std::thread;
 
     #[test]
@@ -110,16 +109,15 @@ mod tests {
         let (mut board, port) = pair();
         let every: Vec<u8> = (0..=255).collect();
         for _ in 0..2 {
-            let (sender, events) = channel();
-            let mut link = Link::open(0, &port.address(), 115_200, sender).unwrap();
-            link.write(&every, Duration::from_millis(250)).unwrap();
+            let mut links = Links::open_all(&[port.address()], 115_200).unwrap();
+            links.write(0, &every, Duration::from_millis(250)).unwrap();
             let mut received = [0; 256];
             board.read_exact(&mut received).unwrap();
             assert_eq!(received, every[..]);
             board.write_all(&received).unwrap();
             let mut heard = vec![];
             while heard.len() < every.len() {
-                match events.recv_timeout(PATIENCE).unwrap() {
+                match links.receive(PATIENCE).unwrap() {
                     (0, LinkEvent::Bytes(bytes)) => heard.extend_from_slice(&bytes),
                     event => panic!("{event:?}"),
                 }
@@ -131,12 +129,12 @@ mod tests {
     #[test]
     fn a_pulled_cable_ends_the_board_and_the_link() {
         let (mut board, port) = pair();
-        let (sender, events) = channel();
-        let link = Link::open(0, &port.address(), 115_200, sender).unwrap();
+        let mut links = Links::open_all(&[port.address()], 115_200).unwrap();
         let waiting = thread::spawn(move || board.read(&mut [0]));
-        drop((port, link));
+        drop(port);
+        assert_eq!(links.receive(Duration::from_millis(100)), None, "the link has nothing to say");
+        drop(links);
         assert_eq!(waiting.join().unwrap().unwrap(), 0);
-        assert!(events.recv().is_err(), "the link has nothing to say");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::world::fault_injector::{Direction, FaultInjector};
 use crate::world::interface::WorldError;
 use crate::world::live::LiveView;
 use crate::world::simulation::Line;
-use crate::world::transport::{Address, Link, LinkEvent, TransportError};
+use crate::world::transport::{Address, LinkEvent, Links, TransportError};
 pub use error::ClientError;
 pub use frame::Request;
 use frame::{Heard, take};
@@ -24,7 +24,7 @@ use smidgen_protocol::counters::Counters;
 use smidgen_protocol::frame::{Deframer, FRAME_LEN_MAX};
 use smidgen_protocol::message::{Command, Down, RecordRefusal, SCHEMA, Ticket, Up, VERSION};
 use smidgen_protocol::seal::HostSeal;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::slice;
 use std::time::{Duration, Instant};
 
 /// Time for a board to identify itself; opening a port resets many boards.
@@ -41,10 +41,13 @@ const ATTEMPTS_UNTIL_CHECK: u32 = 3;
 /// The longest wait for bytes before requests to stop are looked at.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 
+/// Index of the only link.
+const LINK: usize = 0;
+
 /// A client of one board.
 pub struct Client {
-    link: Link,
-    events: Receiver<(usize, LinkEvent)>,
+    /// Its only link.
+    links: Links,
     place: Place,
     /// Takes messages for the user.
     note: Box<dyn FnMut(String) + Send>,
@@ -75,10 +78,8 @@ impl Client {
         sealing: Option<Sealing>,
         note: impl FnMut(String) + Send + 'static,
     ) -> Result<Self, TransportError> {
-        let (sender, events) = channel();
         Ok(Self {
-            link: Link::open(0, address, baud, sender)?,
-            events,
+            links: Links::open_all(slice::from_ref(address), baud)?,
             place: Place::new(address.to_string()),
             note: Box::new(note),
             gives_up: interrupt::is_requested,
@@ -247,7 +248,7 @@ impl Client {
         match self.place.abandon() {
             Some(address) => {
                 (self.note)(format!("another board is at {address}: {found}"));
-                self.link.reject_guess();
+                self.links.reject_guess(LINK);
                 Ok(false)
             }
             None => {
@@ -276,23 +277,22 @@ impl Client {
                 return Err(WorldError::Interrupted.into());
             }
             let wait = timeout.saturating_sub(sent.elapsed()).min(WAIT_MAX);
-            match self.events.recv_timeout(wait) {
-                Ok((_, LinkEvent::Bytes(bytes))) => {
+            match self.links.receive(wait).map(|(_, event)| event) {
+                Some(LinkEvent::Bytes(bytes)) => {
                     if let Some(found) = self.receive(&bytes, request, answer)? {
                         self.timer.sample(sent.elapsed());
                         return Ok(Some(found));
                     }
                 }
-                Ok((_, LinkEvent::Down(reason))) => {
+                Some(LinkEvent::Down(reason)) => {
                     (self.place.lose(&reason, ANSWER_TIME_MAX)).map(&mut self.note);
                 }
-                Ok((_, LinkEvent::Up { address, is_guess })) => {
+                Some(LinkEvent::Up { address, is_guess }) => {
                     self.place.regain(address, is_guess).map(&mut self.note);
                     self.is_in_doubt = true;
                     return Ok(None);
                 }
-                Err(RecvTimeoutError::Timeout) => self.give_up_guess(),
-                Err(RecvTimeoutError::Disconnected) => return Err(self.silent(sent)),
+                None => self.give_up_guess(),
             }
         }
         self.timer.back_off();
@@ -309,8 +309,8 @@ impl Client {
             Some((sealing, seal)) => seal.close(draft, || sealing.salts.draw())?,
             None => draft.close(),
         };
-        let link = &mut self.link;
-        let mut write = |bytes: &[u8]| drop(link.write(bytes, WAIT_MAX));
+        let links = &mut self.links;
+        let mut write = |bytes: &[u8]| drop(links.write(LINK, bytes, WAIT_MAX));
         match &mut self.faults {
             Some([down, _]) => down.pass(&frame[..len], |piece| write(&piece)),
             None => write(&frame[..len]),
@@ -359,7 +359,7 @@ impl Client {
             && let Some(address) = self.place.abandon()
         {
             (self.note)(format!("no smidgen board answers at {address}"));
-            self.link.reject_guess();
+            self.links.reject_guess(LINK);
         }
     }
 

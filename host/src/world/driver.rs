@@ -1,9 +1,10 @@
 //! A run over real links: the clock, ports and sockets, and boards at their ends, emulated boards included.
 //!
-//! No link can hold up the others. Each has a thread, a few buffers and a share of every turn of the loop
-//! ([`World::advance`]): a tenth of a second of waiting for bytes, another for all links to take theirs, and 5 ms for
-//! each link that takes none. Notes and requests to end are looked at in every turn. The watch over emulators only
-//! looks, kills and spawns: the thread of a link waits for the socket of a restarted one.
+//! No link can hold up the others. All are served in one loop ([`World::advance`]), in which no stream blocks and each
+//! has its share of every turn: a tenth of a second of waiting for bytes of any, another for all links to take theirs,
+//! and none for a link that took none last time. Lost links are reopened in threads of their own. Notes and requests to
+//! end are looked at in every turn. The watch over emulators only looks, kills and spawns: the thread that reopens a
+//! link waits for the socket of a restarted one.
 
 mod flood;
 pub(crate) mod place;
@@ -13,12 +14,10 @@ use crate::problem::objective::Objective;
 use crate::world::fault_injector::{Direction, FaultInjector};
 use crate::world::interface::{Clock, Measured, World, WorldError};
 use crate::world::simulation::Line;
-use crate::world::transport::{Address, Link, LinkEvent, Links, Rediscovery, TransportError};
+use crate::world::transport::{Address, LinkEvent, Links, TransportError};
 use place::Place;
 use smidgen_aggregator::{Aggregator, Event, Setup};
 use smidgen_protocol::frame::FRAME_LEN_MAX;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// Time for a board to identify itself; opening a port resets many boards.
@@ -27,7 +26,7 @@ const GREETING_TIME_MAX: Duration = Duration::from_secs(10);
 const WAIT_MAX: Duration = Duration::from_millis(100);
 /// The longest wait in one turn, over all links, until frames are accepted for sending.
 const WRITE_TIME_MAX: Duration = Duration::from_millis(100);
-/// Maximum number of link events handled in one turn; each link queues a few chunks at most.
+/// Maximum number of link events handled in one turn. A link that has more waits for its next turn.
 const EVENTS_MAX: usize = 64;
 /// Interval between calls of the watch.
 const WATCH_PERIOD: Duration = Duration::from_millis(500);
@@ -57,7 +56,6 @@ pub struct Driver {
     deadline: Duration,
     /// Silence of a missing board after which the run ends.
     lost_after: Duration,
-    events: Receiver<(usize, LinkEvent)>,
     started: Instant,
     /// True if workers report losses of minibatches, or not in every round.
     hears_all: bool,
@@ -84,22 +82,12 @@ impl Driver {
         places: Vec<String>,
         line: Line,
     ) -> Result<Self, TransportError> {
-        let (events, received) = channel();
-        let rediscovery = Arc::new(Rediscovery::default());
-        let open = |(index, address)| {
-            Link::open_with(&rediscovery, index, address, line.baud, events.clone())
-        };
-        let links = addresses.iter().enumerate().map(open).collect::<Result<_, _>>()?;
-        Ok(Self::new(setup, links, places, received).with_faults(line))
+        let links = Links::open_all(addresses, line.baud)?;
+        Ok(Self::new(setup, links, places).with_faults(line))
     }
 
-    /// A run over `links`, whose events arrive in `events`; `places` names their ends for the user.
-    pub fn new(
-        setup: Setup,
-        links: Links,
-        places: Vec<String>,
-        events: Receiver<(usize, LinkEvent)>,
-    ) -> Self {
+    /// A run over `links`; `places` names their ends for the user.
+    pub fn new(setup: Setup, links: Links, places: Vec<String>) -> Self {
         let started = Instant::now();
         Self {
             hears_all: setup.hears_all(),
@@ -110,7 +98,6 @@ impl Driver {
             aggregator: Aggregator::new(setup),
             links,
             places: places.into_iter().map(Place::new).collect(),
-            events,
             started,
             objective: None,
             watch: None,
@@ -152,11 +139,11 @@ impl Driver {
         let mut frame = [0; FRAME_LEN_MAX];
         let (now, started) = (self.now(), Instant::now());
         while let Some((index, len)) = self.aggregator.poll_transmit(now, &mut frame) {
-            let link = &mut self.links[index];
+            let links = &mut self.links;
             // A link that is down reports it in its events, and lost requests are repeated.
             let mut write = |bytes: &[u8]| {
                 let patience = WRITE_TIME_MAX.saturating_sub(started.elapsed());
-                drop(link.write(bytes, patience));
+                drop(links.write(index, bytes, patience));
             };
             match self.faults.get_mut(index) {
                 Some((down, _)) => down.pass(&frame[..len], |piece| write(&piece)),
@@ -171,13 +158,9 @@ impl Driver {
         let now = self.now();
         let deadline = self.aggregator.poll_timeout().unwrap_or(Duration::MAX);
         let wait = deadline.saturating_sub(now).min(WAIT_MAX);
-        match self.events.recv_timeout(wait) {
-            Ok((link, event)) => self.handle(link, event),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(wait),
-        }
-        for _ in 1..EVENTS_MAX {
-            let Ok((link, event)) = self.events.try_recv() else { break };
+        self.links.wait(wait);
+        for _ in 0..EVENTS_MAX {
+            let Some((link, event)) = self.links.next_event() else { break };
             self.handle(link, event);
         }
         let now = self.now();
@@ -221,11 +204,11 @@ impl Driver {
         if let Some(address) = place.abandon() {
             self.notes
                 .push(format!("no board of this run is at {address}, which sends without end"));
-            return self.links[link].reject_guess();
+            return self.links.reject_guess(link);
         }
         let (pause, note) = place.shut();
         self.notes.push(note);
-        self.links[link].shut(pause);
+        self.links.shut(link, pause);
         self.aggregator.handle_flood(link);
     }
 
@@ -249,7 +232,7 @@ impl Driver {
         };
         self.notes.push(note);
         place.abandon();
-        self.links[link].reject_guess();
+        self.links.reject_guess(link);
     }
 
     fn look_after(&mut self) -> Result<(), WorldError> {
@@ -353,7 +336,6 @@ mod tests {
     use crate::record::{RecordError, RoundRecord};
     use crate::run::experiment::Experiment;
     use crate::run::training::{Goal, Observer, train};
-    use crate::world::transport::{End, Link, Reader, WRITE_POLL, Writer, loopback};
     use embedded_io_adapters::std::FromStd;
     use smidgen_firmware::logistic::Logistic;
     use smidgen_firmware::run::run as serve;
@@ -362,8 +344,13 @@ mod tests {
     use smidgen_protocol::frame::{Context, FRAME_LEN_MAX};
     use smidgen_protocol::message::{Ready, SCHEMA, Up, VERSION};
     use std::io::{self, Read, Write};
+    use std::os::fd::{AsFd, BorrowedFd};
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::sync::mpsc::Sender;
+
+    /// Time of an attempt to write.
+    const WRITE_POLL: Duration = Duration::from_millis(5);
 
     /// Collects messages for the user.
     #[derive(Default)]
@@ -387,12 +374,24 @@ mod tests {
     }
 
     /// Accepts no bytes and counts the attempts.
-    struct Full(Arc<AtomicU32>);
+    struct Full(UnixStream, Arc<AtomicU32>);
 
-    impl io::Write for Full {
+    impl AsFd for Full {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+
+    impl Read for Full {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+
+    impl Write for Full {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
             std::thread::sleep(WRITE_POLL);
-            self.0.fetch_add(1, Ordering::Relaxed);
+            self.1.fetch_add(1, Ordering::Relaxed);
             Err(io::ErrorKind::WouldBlock.into())
         }
 
@@ -404,18 +403,15 @@ mod tests {
     #[test]
     fn stuck_links_share_the_time_of_one_turn() {
         const LINKS: u32 = 32;
-        let (events, received) = channel();
         let count = Arc::new(AtomicU32::new(0));
-        let mut boards = vec![];
-        let attach = |link| {
-            let (host, board) = loopback();
+        let (mut boards, mut links) = (vec![], Links::new().unwrap());
+        for _ in 0..LINKS {
+            let (host, board) = UnixStream::pair().unwrap();
             boards.push(board);
-            let halves: (Reader, Writer) = (host.into_halves().0, Box::new(Full(count.clone())));
-            Link::attach(link, halves, events.clone())
-        };
-        let links: Links = (0..LINKS as usize).map(attach).collect::<Result<_, _>>().unwrap();
+            links.attach(Full(host, count.clone())).unwrap();
+        }
         let setup = experiment(&LINKS.to_string()).setup.clone();
-        let mut driver = Driver::new(setup, links, vec!["here".into(); LINKS as usize], received);
+        let mut driver = Driver::new(setup, links, vec!["here".into(); LINKS as usize]);
         driver.transmit();
         let shared = WRITE_TIME_MAX.div_duration_f64(WRITE_POLL) as u32 + 1;
         let count = count.load(Ordering::Relaxed);
@@ -424,11 +420,11 @@ mod tests {
 
     #[test]
     fn flood_at_a_guessed_port_is_reported_once() {
-        let (events, received) = channel();
-        let (host, _board) = loopback();
-        let links = vec![Link::attach(0, host.into_halves(), events).unwrap()];
+        let mut links = Links::new().unwrap();
+        let (host, _board) = UnixStream::pair().unwrap();
+        links.attach(host).unwrap();
         let setup = experiment("1").setup.clone();
-        let mut driver = Driver::new(setup, links.into(), vec!["here".into()], received);
+        let mut driver = Driver::new(setup, links, vec!["here".into()]);
         let found = |is_guess| LinkEvent::Up { address: Address::Serial("there".into()), is_guess };
         driver.handle(0, LinkEvent::Down("unplugged".into()));
         driver.handle(0, found(true));
@@ -452,18 +448,18 @@ mod tests {
         );
     }
 
-    /// A board in a thread and the link to it.
-    fn attach(
-        link: usize,
-        events: &Sender<(usize, LinkEvent)>,
-        board: impl FnOnce(End) + Send + 'static,
-    ) -> Link {
-        let (host, end) = loopback();
-        std::thread::spawn(move || board(end));
-        Link::attach(link, host.into_halves(), events.clone()).unwrap()
+    /// Links to boards in threads.
+    fn attached<const N: usize>(boards: [fn(UnixStream); N]) -> Links {
+        let mut links = Links::new().unwrap();
+        for board in boards {
+            let (host, end) = UnixStream::pair().unwrap();
+            std::thread::spawn(move || board(end));
+            links.attach(host).unwrap();
+        }
+        links
     }
 
-    fn work(end: End) {
+    fn work(end: UnixStream) {
         let board = Board { name: "thread", identity: 1 };
         let mut worker = Worker::new::<Logistic>(board, vec![0; 1 << 14]);
         // It ends when the host closes the link.
@@ -471,7 +467,7 @@ mod tests {
     }
 
     /// Answers every piece of a request with the correct answer to the first request.
-    fn parrot(mut end: End) {
+    fn parrot(mut end: UnixStream) {
         let ready = Ready {
             version: VERSION,
             schema: SCHEMA,
@@ -498,14 +494,13 @@ mod tests {
     /// No round can close before all boards have the model, whatever the time-out of later rounds.
     #[test]
     fn parrot_from_the_start_ends_a_run_that_may_skip_boards() {
-        let (events, received) = channel();
-        let links = vec![attach(0, &events, work), attach(1, &events, parrot)];
+        let links = attached([work, parrot]);
         let setup = Setup {
             round_timeout: Some(Duration::from_millis(100)),
             ..experiment("2").setup.clone()
         };
         let places = ["one", "two"].map(String::from).to_vec();
-        let mut driver = Driver::new(setup, links.into(), places, received)
+        let mut driver = Driver::new(setup, links, places)
             // Generous: a stalled computer would blame the working board.
             .with_deadline(Duration::from_secs(10));
         let goal = Goal { rounds: 1, target: None };
@@ -516,12 +511,12 @@ mod tests {
     #[test]
     fn notes_do_not_wait_for_events() {
         let experiment = experiment("1");
-        let (events, received) = channel();
-        let (host, _mute) = loopback();
-        let links = vec![Link::attach(0, host.into_halves(), events).unwrap()];
+        let mut links = Links::new().unwrap();
+        let (host, _mute) = UnixStream::pair().unwrap();
+        links.attach(host).unwrap();
         let mut words = vec!["the emulated board has ended and does not start again"];
         let places = vec!["here".into()];
-        let mut driver = Driver::new(experiment.setup.clone(), links.into(), places, received)
+        let mut driver = Driver::new(experiment.setup.clone(), links, places)
             .with_deadline(Duration::from_secs(2))
             .with_watch(Box::new(move || words.pop().map(|word| Seen::Note(word.into()))));
         let mut ear = Ear::default();

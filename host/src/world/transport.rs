@@ -1,33 +1,28 @@
-//! Byte streams to boards: serial ports, sockets, and channels inside this process.
+//! Byte streams to boards: serial ports and sockets.
 //!
 //! ```text
-//!  Address ── open ──► (Reader, Writer)         serial · socket
-//!                            │
-//!  loopback ─────────────────┤                  a stream inside this process
-//!                            ▼
-//!                           Link                a thread that reads, and reopens a lost stream,
-//!                                               which Rediscovery finds
+//!  Address ── open ──► Stream                   serial · socket
+//!                         │
+//!                         ▼
+//!                       Links                   one loop that waits for all streams, reads and writes
+//!                         │ lost      ▲ reopened
+//!                         ▼           │
+//!                       Seeker ───────┘         a thread that reopens a lost stream, which Rediscovery finds
 //! ```
 //!
 //! This module does not interpret the bytes. Every read and write returns within a bounded time, whatever the operating
-//! system or the peer does.
+//! system or the peer does; what may block is left to seekers.
 
-mod chunk;
 mod link;
 mod links;
-mod loopback;
 mod opening;
 mod rediscovery;
+mod seeker;
 mod serial;
 mod socket;
 mod stream;
 
-pub use chunk::Chunk;
-pub use link::{Link, LinkEvent};
+pub use link::LinkEvent;
 pub use links::Links;
-pub use loopback::{End, Incoming, Outgoing, loopback};
-pub use opening::open;
 pub use rediscovery::Rediscovery;
-pub use stream::{
-    Address, AddressError, POLL, Reader, TransportError, WRITE_POLL, Writer, is_not_yet,
-};
+pub use stream::{Address, AddressError, Stream, TransportError, is_not_yet};

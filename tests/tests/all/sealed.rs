@@ -3,7 +3,7 @@
 use embedded_io_adapters::std::FromStd;
 use smidgen::world::World;
 use smidgen::world::driver::Driver;
-use smidgen::world::transport::{Link, loopback};
+use smidgen::world::transport::Links;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::run::run as serve;
 use smidgen_firmware::worker::{Board, Worker};
@@ -17,7 +17,6 @@ use smidgen_tests::emulation::{self, driver, start, start_keyed};
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -102,8 +101,7 @@ fn refusal(host: Option<Key>, board: Option<Key>) -> String {
         experiment = sealed(experiment);
         experiment.setup.seal.as_mut().expect("it is sealed").key = key;
     }
-    let (events, received) = channel();
-    let (near, far) = loopback();
+    let (near, far) = UnixStream::pair().expect("there is room");
     thread::spawn(move || {
         let mut worker =
             Worker::new::<Objectives>(Board { name: "thread", identity: 1 }, vec![0; 1 << 12]);
@@ -112,9 +110,10 @@ fn refusal(host: Option<Key>, board: Option<Key>) -> String {
         }
         let _ = serve(&mut FromStd::new(far), &mut worker, &mut Objectives, &mut ());
     });
-    let links = vec![Link::attach(0, near.into_halves(), events).expect("there is a thread")];
-    let places = vec!["channel".into()];
-    let mut driver = Driver::new(experiment.setup.clone(), links.into(), places, received);
+    let mut links = Links::new().expect("the system has what it takes");
+    links.attach(near).expect("it can be watched");
+    let places = vec!["socket".into()];
+    let mut driver = Driver::new(experiment.setup.clone(), links, places);
     run(&experiment, &mut driver).expect_err("they do not understand each other").to_string()
 }
 

@@ -1,10 +1,10 @@
-//! Workers in threads of this process, on channels and on pseudo-terminals.
+//! Workers in threads of this process, on socket pairs and on pseudo-terminals.
 
 use embedded_io_adapters::std::FromStd;
 use smidgen::run::experiment::Experiment;
 use smidgen::world::World;
 use smidgen::world::driver::Driver;
-use smidgen::world::transport::{Address, Link, Rediscovery, loopback};
+use smidgen::world::transport::{Address, Links, Rediscovery};
 use smidgen_aggregator::Event;
 use smidgen_firmware::objectives::Objectives;
 use smidgen_firmware::run::run as serve;
@@ -13,11 +13,13 @@ use smidgen_tests::conformance::{FEW_DIGITS, experiment, run, simulated, transcr
 use smidgen_tests::pty::{self, Port};
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Words of memory of a worker, as on a small board.
 const MEMORY_LEN: usize = 1 << 12;
@@ -47,42 +49,83 @@ fn assert_conforms(experiment: &Experiment, driver: Driver) {
 }
 
 #[test]
-fn workers_on_channels_conform() {
+fn workers_on_socket_pairs_conform() {
     let experiment = experiment(FEW_DIGITS);
-    let (events, received) = channel();
-    let mut links = Vec::new();
+    let mut links = Links::new().unwrap_or_else(|error| panic!("{error}"));
     for index in 0..4 {
-        let (host, board) = loopback();
+        let (host, board) = UnixStream::pair().expect("there is room");
         start(index, board);
-        let link = Link::attach(index, host.into_halves(), events.clone());
-        links.push(link.unwrap_or_else(|error| panic!("{error}")));
+        links.attach(host).unwrap_or_else(|error| panic!("{error}"));
     }
-    let places = (1..=4).map(|n| format!("channel {n}")).collect();
-    assert_conforms(
-        &experiment,
-        Driver::new(experiment.setup.clone(), links.into(), places, received),
-    );
+    let places = (1..=4).map(|n| format!("socket {n}")).collect();
+    assert_conforms(&experiment, Driver::new(experiment.setup.clone(), links, places));
 }
 
 #[test]
 fn workers_on_pseudo_terminals_conform() {
     use smidgen_tests::pty::pair;
     let experiment = experiment(FEW_DIGITS);
-    let (events, received) = channel();
-    let (mut ports, mut links, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    let mut links = Links::new().unwrap_or_else(|error| panic!("{error}"));
+    let (mut ports, mut places) = (Vec::new(), Vec::new());
     for index in 0..4 {
         let (board, port) = pair();
         start(index, board);
         let address = port.address();
-        let link = Link::open(index, &address, 115_200, events.clone());
-        links.push(link.unwrap_or_else(|error| panic!("{error}")));
+        links.open(&address, 115_200).unwrap_or_else(|error| panic!("{error}"));
         places.push(address.to_string());
         ports.push(port);
     }
-    assert_conforms(
-        &experiment,
-        Driver::new(experiment.setup.clone(), links.into(), places, received),
-    );
+    assert_conforms(&experiment, Driver::new(experiment.setup.clone(), links, places));
+}
+
+/// A line that notes how long its board waits from each answer to the next request.
+struct Watched {
+    line: TcpStream,
+    answered: Instant,
+    waits: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.line.read(buffer)?;
+        self.waits.lock().unwrap().push(self.answered.elapsed());
+        Ok(len)
+    }
+}
+
+impl Write for Watched {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.answered = Instant::now();
+        self.line.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.line.flush()
+    }
+}
+
+/// Neither a turn of the loop, which is up to 100 ms, nor Nagle's algorithm, which is 40 ms, holds up a request.
+#[test]
+fn the_next_round_leaves_as_soon_as_the_last_update_is_there() {
+    let experiment = experiment(FEW_DIGITS);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a port");
+    let address = Address::Tcp(listener.local_addr().expect("it has an address").to_string());
+    let waits = Arc::new(Mutex::new(Vec::new()));
+    let mut links = Links::new().unwrap_or_else(|error| panic!("{error}"));
+    for index in 0..4 {
+        links.open(&address, 115_200).unwrap_or_else(|error| panic!("{error}"));
+        let (line, _) = listener.accept().expect("the host has connected");
+        line.set_nodelay(true).expect("a socket has it");
+        start(index, Watched { line, answered: Instant::now(), waits: waits.clone() });
+    }
+    let places = (1..=4).map(|n| format!("socket {n}")).collect();
+    let mut driver = Driver::new(experiment.setup.clone(), links, places);
+    run(&experiment, &mut driver).unwrap_or_else(|error| panic!("{error}"));
+    let mut waits = waits.lock().unwrap().clone();
+    waits.sort_unstable();
+    let median = waits[waits.len() / 2];
+    assert!(waits.len() >= 200, "{} requests", waits.len());
+    assert!(median < Duration::from_millis(10), "{median:?}");
 }
 
 /// A line that ends when it is unplugged.
@@ -150,19 +193,16 @@ impl Hub {
 fn boards_that_return_at_other_ports_are_told_apart() {
     let experiment = experiment(FEW_DIGITS);
     let hub = Hub::default();
-    let rediscovery = hub.rediscovery();
-    let (events, received) = channel();
+    let mut links = Links::with(hub.rediscovery()).unwrap_or_else(|error| panic!("{error}"));
     let mut ports: Vec<_> = (0..4).map(|index| hub.plug_in(index, pty::pair())).collect();
     let addresses: Vec<_> = ports.iter().map(|(_, port)| port.address()).collect();
-    let open = |(index, address): (usize, &Address)| {
-        let link = Link::open_with(&rediscovery, index, address, 115_200, events.clone());
-        link.unwrap_or_else(|error| panic!("{error}"))
-    };
-    let links = addresses.iter().enumerate().map(open).collect();
+    for address in &addresses {
+        links.open(address, 115_200).unwrap_or_else(|error| panic!("{error}"));
+    }
     let (put_back, _those_put_back) = channel();
     let mut names = vec![];
     let places = addresses.iter().map(ToString::to_string).collect();
-    let mut driver = Driver::new(experiment.setup.clone(), links, places, received);
+    let mut driver = Driver::new(experiment.setup.clone(), links, places);
     let (mut so_far, mut notes) = (vec![], String::new());
     loop {
         let event = driver.next_event().unwrap_or_else(|error| panic!("{error}"));

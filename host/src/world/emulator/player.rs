@@ -6,7 +6,7 @@
 //!
 //! While the board does not read, the line is full and the sensor stands still: no sample is lost.
 
-use crate::world::transport::{POLL, is_not_yet};
+use crate::world::transport::is_not_yet;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use smidgen_firmware::recorder::stream;
 use smidgen_protocol::frame::FRAME_LEN_MAX;
@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 const REST: [u8; 16] = [0; 16];
 /// Writes of [`REST`] that a line which is not read has no room for.
 const RESTS_MAX: usize = 64;
+/// Wait before a lost line is opened again, and time-out of a write.
+const POLL: Duration = Duration::from_millis(50);
 /// Time for a board that has begun to read to drop what has arrived.
 const SETTLING: Duration = Duration::from_millis(100);
 /// Size of the line's buffer, in which few samples fit; systems raise it to their minimum.

@@ -2,7 +2,7 @@
 
 use super::opening::open;
 use super::serial;
-use super::stream::{Address, Reader, TransportError, Writer};
+use super::stream::{Address, Stream, TransportError};
 use crate::world::ports;
 use serialport::{SerialPortInfo, UsbPortInfo};
 use std::collections::BTreeSet;
@@ -43,8 +43,7 @@ impl Rediscovery {
 
 /// A stream that was found.
 pub(super) struct Found {
-    /// Its halves.
-    pub halves: (Reader, Writer),
+    pub stream: Box<dyn Stream>,
     /// Its address.
     pub address: Address,
     /// True if another board may be there.
@@ -70,16 +69,16 @@ impl Search {
         Self { rediscovery, address, baud, port, usb, excluded }
     }
 
-    pub(super) fn begin(&mut self) -> Result<(Reader, Writer), TransportError> {
+    pub(super) fn begin(&mut self) -> Result<Box<dyn Stream>, TransportError> {
         let Some(port) = self.address.port() else {
             return open(&self.address, self.baud);
         };
-        let halves = serial::open(port, self.baud)?;
+        let stream = serial::open(port, self.baud)?;
         let name = real_name(port);
         self.usb = serial::usb_identity(&name, &(self.rediscovery.list)());
         self.rediscovery.in_use().insert(name.clone());
         self.port = Some(name);
-        Ok(halves)
+        Ok(stream)
     }
 
     /// Releases a lost stream. The ports that exist now are not the one that will come back.
@@ -94,7 +93,8 @@ impl Search {
         self.free();
     }
 
-    fn free(&mut self) {
+    /// Gives the port back.
+    pub(super) fn free(&mut self) {
         if let Some(port) = self.port.take() {
             self.rediscovery.in_use().remove(&port);
         }
@@ -103,8 +103,8 @@ impl Search {
     /// Opens the stream if it is found now.
     pub(super) fn attempt(&mut self) -> Option<Found> {
         let Some(port) = self.address.port() else {
-            let halves = open(&self.address, self.baud).ok()?;
-            return Some(Found { halves, address: self.address.clone(), is_guess: false });
+            let stream = open(&self.address, self.baud).ok()?;
+            return Some(Found { stream, address: self.address.clone(), is_guess: false });
         };
         let (port, listed) = (port.to_owned(), (self.rediscovery.list)());
         if let Some(usb) = &self.usb {
@@ -133,10 +133,10 @@ impl Search {
         if in_use.contains(&name) {
             return None;
         }
-        let halves = serial::open(port, self.baud).ok()?;
+        let stream = serial::open(port, self.baud).ok()?;
         in_use.insert(name.clone());
         self.port = Some(name);
-        Some(Found { halves, address: Address::Serial(port.into()), is_guess })
+        Some(Found { stream, address: Address::Serial(port.into()), is_guess })
     }
 }
 

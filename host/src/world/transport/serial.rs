@@ -1,42 +1,56 @@
 //! Serial ports, and the identity of USB boards.
 
-use super::stream::{Address, POLL, Reader, TransportError, WRITE_POLL, Writer};
+use super::stream::{Address, Stream, TransportError};
 use rustix::fs::{OFlags, fcntl_setfl};
-use serialport::{ErrorKind, SerialPort, SerialPortInfo, SerialPortType, TTYPort, UsbPortInfo};
-use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use rustix::io::Errno;
+use serialport::{ErrorKind, SerialPortInfo, SerialPortType, TTYPort, UsbPortInfo};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-pub(super) fn open(port: &str, baud: u32) -> Result<(Reader, Writer), TransportError> {
-    open_halves(port, baud).map_err(|error| explain(port, baud, error))
+pub(super) fn open(port: &str, baud: u32) -> Result<Box<dyn Stream>, TransportError> {
+    open_native(port, baud).map_err(|error| explain(port, baud, error))
 }
 
-fn open_halves(port: &str, baud: u32) -> serialport::Result<(Reader, Writer)> {
-    let reader = open_native(port, baud)?;
-    let mut writer = reader.try_clone()?;
-    writer.set_timeout(WRITE_POLL)?;
-    Ok((Box::new(reader), Box::new(writer)))
-}
-
-fn builder(port: &str, baud: u32) -> serialport::SerialPortBuilder {
+fn open_native(port: &str, baud: u32) -> serialport::Result<Box<dyn Stream>> {
     // Many USB boards send nothing until the host raises DTR.
-    serialport::new(port, baud).timeout(POLL).dtr_on_open(true)
+    let port = Port(serialport::new(port, baud).dtr_on_open(true).open_native()?);
+    fcntl_setfl(&port, OFlags::NONBLOCK).map_err(io::Error::from)?;
+    Ok(Box::new(port))
 }
 
-/// Opens a port with a non-blocking descriptor, which waits only in `poll`.
-///
-/// With a blocking one, serialport's `write` would block in the kernel until the last byte is accepted, and a read
-/// would block if another process took the bytes.
-fn open_native(port: &str, baud: u32) -> serialport::Result<Box<dyn SerialPort>> {
-    let stream = builder(port, baud).open_native()?;
-    set_nonblocking(&stream)?;
-    Ok(Box::new(stream))
+/// An open port, which is read and written without serialport: that would wait.
+struct Port(TTYPort);
+
+impl AsFd for Port {
+    #[expect(unsafe_code)]
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the port owns its descriptor and outlives this borrow. serialport has no safe way to borrow it.
+        unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) }
+    }
 }
 
-#[expect(unsafe_code)]
-fn set_nonblocking(port: &TTYPort) -> io::Result<()> {
-    // SAFETY: the port owns its descriptor and outlives this borrow. serialport has no safe way to borrow it.
-    let descriptor = unsafe { BorrowedFd::borrow_raw(port.as_raw_fd()) };
-    Ok(fcntl_setfl(descriptor, OFlags::NONBLOCK)?)
+impl Read for Port {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        rustix::io::read(&*self, buffer).map_err(lost)
+    }
+}
+
+impl Write for Port {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        rustix::io::write(&*self, bytes).map_err(lost)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Returns the error of a port; one that is unplugged has several.
+fn lost(error: Errno) -> io::Error {
+    match error {
+        Errno::IO | Errno::NODEV | Errno::NXIO => io::ErrorKind::BrokenPipe.into(),
+        error => error.into(),
+    }
 }
 
 fn explain(port: &str, baud: u32, error: serialport::Error) -> TransportError {
@@ -76,6 +90,7 @@ pub(super) fn port_of<'p>(identity: &UsbPortInfo, listed: &'p [SerialPortInfo]) 
 mod tests {
     use super::super::is_not_yet;
     use super::*;
+    use serialport::SerialPort;
 
     fn board(port: &str, serial_number: &str) -> SerialPortInfo {
         let usb = UsbPortInfo {
@@ -137,16 +152,18 @@ mod tests {
     #[test]
     fn write_to_a_full_port_times_out() {
         let (_master, slave) = serialport::TTYPort::pair().unwrap();
-        let (mut reader, mut writer) = open(&slave.name().unwrap(), 115_200).unwrap();
+        let mut port = open(&slave.name().unwrap(), 115_200).unwrap();
         let (sender, refusal) = std::sync::mpsc::channel();
         // In another thread, so that this test fails instead of hanging with the write.
         std::thread::spawn(move || {
             // Only a write that is accepted in part would block.
-            let full = (0..1000).find_map(|_| writer.write(&[0x55; 4096]).err());
-            sender.send(full.expect("the buffer is smaller than four megabytes")).unwrap();
+            let full = (0..1000).find_map(|_| port.write(&[0x55; 4096]).err());
+            let full = full.expect("the buffer is smaller than four megabytes");
+            sender.send((full, port)).unwrap();
         });
         let patience = std::time::Duration::from_secs(10);
-        assert!(is_not_yet(&refusal.recv_timeout(patience).expect("the write hangs")));
-        assert!(is_not_yet(&reader.read(&mut [0]).unwrap_err()), "nothing was sent");
+        let (full, mut port) = refusal.recv_timeout(patience).expect("the write hangs");
+        assert!(is_not_yet(&full));
+        assert!(is_not_yet(&port.read(&mut [0]).unwrap_err()), "nothing was sent");
     }
 }

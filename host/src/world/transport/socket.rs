@@ -1,6 +1,6 @@
 //! Sockets of emulators and serial servers.
 
-use super::stream::{Address, POLL, Reader, TransportError, WRITE_POLL, Writer};
+use super::stream::{Address, Stream, TransportError};
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
@@ -9,17 +9,16 @@ use std::time::Duration;
 /// Time-out of a TCP connection attempt, per address of the host.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-pub(super) fn open_tcp(endpoint: &str) -> Result<(Reader, Writer), TransportError> {
+pub(super) fn open_tcp(endpoint: &str) -> Result<Box<dyn Stream>, TransportError> {
     connect_tcp(endpoint).map_err(|error| explain(Address::Tcp(endpoint.into()), error))
 }
 
-fn connect_tcp(endpoint: &str) -> io::Result<(Reader, Writer)> {
+fn connect_tcp(endpoint: &str) -> io::Result<Box<dyn Stream>> {
     let stream = connect_first(endpoint)?;
     // Nagle's algorithm would delay a frame until the previous one is acknowledged.
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(POLL))?;
-    stream.set_write_timeout(Some(WRITE_POLL))?;
-    Ok((Box::new(stream.try_clone()?), Box::new(stream)))
+    stream.set_nonblocking(true)?;
+    Ok(Box::new(stream))
 }
 
 fn connect_first(endpoint: &str) -> io::Result<TcpStream> {
@@ -33,15 +32,14 @@ fn connect_first(endpoint: &str) -> io::Result<TcpStream> {
     Err(last)
 }
 
-pub(super) fn open_unix(path: &Path) -> Result<(Reader, Writer), TransportError> {
+pub(super) fn open_unix(path: &Path) -> Result<Box<dyn Stream>, TransportError> {
     connect_unix(path).map_err(|error| explain(Address::Unix(path.into()), error))
 }
 
-fn connect_unix(path: &Path) -> io::Result<(Reader, Writer)> {
+fn connect_unix(path: &Path) -> io::Result<Box<dyn Stream>> {
     let stream = std::os::unix::net::UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(POLL))?;
-    stream.set_write_timeout(Some(WRITE_POLL))?;
-    Ok((Box::new(stream.try_clone()?), Box::new(stream)))
+    stream.set_nonblocking(true)?;
+    Ok(Box::new(stream))
 }
 
 fn explain(address: Address, source: io::Error) -> TransportError {

@@ -1,29 +1,21 @@
-//! Byte streams: their addresses, halves, time-outs and errors.
+//! Byte streams: what they can do, their addresses and errors.
 
 use crate::units::shown::shown;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
 use std::{fmt, fs};
 
-/// The receiving half of a byte stream.
+/// An open byte stream that never waits: a read without data and a write without space fail with `WouldBlock`.
 ///
-/// A read without data within [`POLL`] fails with `TimedOut` or `WouldBlock`. `Ok(0)` means that the peer has closed
-/// the stream.
-pub type Reader = Box<dyn Read + Send>;
+/// A read of `Ok(0)` means that the peer has closed the stream. A write may accept only a part of the bytes. The
+/// descriptor tells when either is worth another attempt.
+pub trait Stream: Read + Write + AsFd + Send {}
 
-/// The sending half of a byte stream. A write may accept only a part of the bytes, or fail like a read after
-/// [`WRITE_POLL`].
-pub type Writer = Box<dyn Write + Send>;
-
-/// Time-out of a single read.
-pub const POLL: Duration = Duration::from_millis(50);
-
-/// Time-out of a single write. It is short because the writing thread serves all boards.
-pub const WRITE_POLL: Duration = Duration::from_millis(5);
+impl<T: Read + Write + AsFd + Send> Stream for T {}
 
 /// Address of a board.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -154,12 +146,12 @@ pub enum TransportError {
     /// No process listens on the socket.
     #[error("nothing listens at {0}; start the emulator or the serial server there first")]
     NotListening(Address),
-    /// The system refuses a thread for a link.
+    /// The system does not watch the streams.
     #[error(
-        "cannot start a thread to read from a board ({0}); end other programs, raise the limit (`ulimit -u`), or use \
-         fewer boards"
+        "cannot wait for bytes of boards ({0}); end other programs, raise the limit of open files (`ulimit -n`), or \
+         use fewer boards"
     )]
-    NoThread(io::Error),
+    NoPoll(io::Error),
     /// Any other error of a serial port.
     #[error(
         "cannot use {address} at {baud} baud: {source}; check the cable, and whether the port supports this rate"

@@ -1,26 +1,48 @@
-//! Links over sockets, loopbacks and pseudo-terminals.
+//! Links over sockets, socket pairs and pseudo-terminals.
 
 use super::*;
-use crate::world::transport::{End, Links, WRITE_POLL, loopback};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixListener;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::{iter, thread};
+
+/// Time in which something that is not expected would happen.
+const POLL: Duration = Duration::from_millis(50);
+/// Time of an attempt to write.
+const WRITE_POLL: Duration = Duration::from_millis(5);
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_millis(250);
 
-fn next(events: &Receiver<(usize, LinkEvent)>) -> LinkEvent {
-    let (link, event) = events.recv_timeout(PATIENCE).expect("an event occurs");
-    assert_eq!(link, 7);
+/// One link.
+fn opened(address: &Address) -> Links {
+    let mut links = Links::new().unwrap();
+    assert_eq!(links.open(address, 115_200).unwrap(), 0);
+    links
+}
+
+/// One link over a stream that cannot be reopened.
+fn attached(stream: impl Stream + 'static) -> Links {
+    let mut links = Links::new().unwrap();
+    assert_eq!(links.attach(stream).unwrap(), 0);
+    links
+}
+
+/// The next event, of the first link.
+fn next(links: &mut Links) -> LinkEvent {
+    let (link, event) = links.receive(PATIENCE).expect("an event occurs");
+    assert_eq!(link, 0);
     event
 }
 
-fn receive_bytes(events: &Receiver<(usize, LinkEvent)>, len: usize) -> Vec<u8> {
+fn receive_bytes(links: &mut Links, len: usize) -> Vec<u8> {
     let mut received = vec![];
     while received.len() < len {
-        match next(events) {
+        match next(links) {
             LinkEvent::Bytes(bytes) => received.extend_from_slice(&bytes),
             other => panic!("{other:?} instead of bytes"),
         }
@@ -42,13 +64,13 @@ fn complement(listener: &TcpListener) -> TcpStream {
     stream
 }
 
-fn assert_echoes(link: &mut Link, events: &Receiver<(usize, LinkEvent)>) {
+fn assert_echoes(links: &mut Links) {
     // Around the sizes of USB packets and the longest frame.
     for len in [1, 63, 64, 65, 128, 512] {
         let bytes: Vec<u8> = (0..len).map(|i| (i * 31) as u8).collect();
-        link.write(&bytes, SOON).unwrap();
+        links.write(0, &bytes, SOON).unwrap();
         let answer: Vec<u8> = bytes.iter().map(|byte| !byte).collect();
-        assert_eq!(receive_bytes(events, len), answer, "{len} bytes");
+        assert_eq!(receive_bytes(links, len), answer, "{len} bytes");
     }
 }
 
@@ -56,14 +78,13 @@ fn assert_echoes(link: &mut Link, events: &Receiver<(usize, LinkEvent)>) {
 fn link_reconnects_to_a_restarted_server() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = Address::Tcp(listener.local_addr().unwrap().to_string());
-    let (sender, events) = channel();
-    let mut link = Link::open(7, &address, 115_200, sender).unwrap();
+    let mut links = opened(&address);
     for _ in 0..2 {
         let stream = complement(&listener);
-        assert_echoes(&mut link, &events);
+        assert_echoes(&mut links);
         stream.shutdown(std::net::Shutdown::Both).unwrap();
-        assert!(matches!(next(&events), LinkEvent::Down(_)), "reported once");
-        assert_eq!(next(&events), LinkEvent::Up { address: address.clone(), is_guess: false });
+        assert!(matches!(next(&mut links), LinkEvent::Down(_)), "reported once");
+        assert_eq!(next(&mut links), LinkEvent::Up { address: address.clone(), is_guess: false });
     }
 }
 
@@ -102,11 +123,10 @@ impl Server {
 #[test]
 fn write_while_down_fails_with_the_reason() {
     let mut server = Server::new();
-    let (sender, events) = channel();
-    let mut link = Link::open(7, &server.address(), 115_200, sender).unwrap();
+    let mut links = opened(&server.address());
     server.leave();
-    assert!(matches!(next(&events), LinkEvent::Down(_)));
-    let error = link.write(b"anybody there?", SOON).unwrap_err();
+    assert!(matches!(next(&mut links), LinkEvent::Down(_)));
+    let error = links.write(0, b"anybody there?", SOON).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotConnected);
     assert_eq!(error.to_string(), GONE);
 }
@@ -114,13 +134,13 @@ fn write_while_down_fails_with_the_reason() {
 #[test]
 fn dropped_link_ends_while_it_reopens() {
     let mut server = Server::new();
-    let (sender, events) = channel();
-    let mut link = Link::open(7, &server.address(), 115_200, sender).unwrap();
-    link.write(b"unread", SOON).unwrap();
+    let mut links = opened(&server.address());
+    links.write(0, b"unread", SOON).unwrap();
     server.leave();
-    assert_eq!(next(&events), LinkEvent::Down(GONE.into()), "the system says that it was reset");
-    drop(link);
-    assert_eq!(events.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "it ends");
+    assert_eq!(next(&mut links), LinkEvent::Down(GONE.into()), "the system says that it was reset");
+    let rediscovery = Arc::downgrade(&links.rediscovery);
+    drop(links);
+    assert_eq!(rediscovery.strong_count(), 0, "its seeker has ended");
 }
 
 /// Accepts and closes connections forever.
@@ -133,10 +153,10 @@ fn link_that_is_lost_at_once_is_reopened_at_growing_intervals() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = Address::Tcp(listener.local_addr().unwrap().to_string());
     close_loop(listener);
-    let (sender, events) = channel();
     let start = Instant::now();
-    let _link = Link::open(7, &address, 115_200, sender).unwrap();
-    let ups = events.iter().filter(|(_, event)| matches!(event, LinkEvent::Up { .. }));
+    let mut links = opened(&address);
+    let ups = iter::repeat_with(|| next(&mut links));
+    let ups = ups.filter(|event| matches!(event, LinkEvent::Up { .. }));
     assert_eq!(ups.take(4).count(), 4);
     // After 0.2, 0.4, 0.8 and 1.6 s, not after 0.2 s each.
     assert!(start.elapsed() >= 15 * BACKOFF_MIN, "{:?}", start.elapsed());
@@ -146,12 +166,11 @@ fn link_that_is_lost_at_once_is_reopened_at_growing_intervals() {
 fn link_that_was_shut_is_reopened_after_its_pause() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = Address::Tcp(listener.local_addr().unwrap().to_string());
-    let (sender, events) = channel();
-    let mut link = Link::open(7, &address, 115_200, sender).unwrap();
+    let mut links = opened(&address);
     let (start, pause) = (Instant::now(), Duration::from_secs(1));
-    link.shut(pause);
-    assert_eq!(next(&events), LinkEvent::Down("the host has closed it".into()));
-    assert_eq!(next(&events), LinkEvent::Up { address, is_guess: false });
+    links.shut(0, pause);
+    assert_eq!(next(&mut links), LinkEvent::Down("the host has closed it".into()));
+    assert_eq!(next(&mut links), LinkEvent::Up { address, is_guess: false });
     assert!(start.elapsed() >= pause);
 }
 
@@ -159,21 +178,21 @@ fn link_that_was_shut_is_reopened_after_its_pause() {
 fn requests_on_a_lost_stream_do_not_affect_the_reopened_one() {
     let mut server = Server::new();
     let address = server.address();
-    let (sender, events) = channel();
-    let mut link = Link::open(7, &address, 115_200, sender).unwrap();
-    let asks: [fn(&mut Link); 2] = [|link| link.shut(SOON), Link::reject_guess];
+    let mut links = opened(&address);
+    let asks: [fn(&mut Links); 2] = [|links| links.shut(0, SOON), |links| links.reject_guess(0)];
     for ask in asks {
         // The server closes before the host does.
         server.leave();
-        assert_eq!(next(&events), LinkEvent::Down(GONE.into()));
-        ask(&mut link);
+        assert_eq!(next(&mut links), LinkEvent::Down(GONE.into()));
+        ask(&mut links);
         server.come();
-        assert_eq!(next(&events), LinkEvent::Up { address: address.clone(), is_guess: false });
+        assert_eq!(next(&mut links), LinkEvent::Up { address: address.clone(), is_guess: false });
         server.leave();
-        assert_eq!(next(&events), LinkEvent::Down(GONE.into()));
-        assert_eq!(lock(&link.outlet).as_ref().err(), Some(&Closed::lost(GONE.into())));
+        assert_eq!(next(&mut links), LinkEvent::Down(GONE.into()));
+        let State::Down(closed) = &links.links[0].state else { panic!("it is down") };
+        assert_eq!((closed.reason.as_str(), closed.not_before), (GONE, None));
         server.come();
-        assert_eq!(next(&events), LinkEvent::Up { address: address.clone(), is_guess: false });
+        assert_eq!(next(&mut links), LinkEvent::Up { address: address.clone(), is_guess: false });
     }
 }
 
@@ -181,24 +200,35 @@ fn requests_on_a_lost_stream_do_not_affect_the_reopened_one() {
 fn lost_stream_that_is_shut_is_reopened_after_its_pause() {
     let mut server = Server::new();
     let address = server.address();
-    let (sender, events) = channel();
-    let mut link = Link::open(7, &address, 115_200, sender).unwrap();
+    let mut links = opened(&address);
     server.leave();
-    assert_eq!(next(&events), LinkEvent::Down(GONE.into()));
+    assert_eq!(next(&mut links), LinkEvent::Down(GONE.into()));
     let (start, pause) = (Instant::now(), Duration::from_secs(1));
-    link.shut(pause);
+    links.shut(0, pause);
     server.come();
-    assert_eq!(next(&events), LinkEvent::Up { address, is_guess: false });
+    assert_eq!(next(&mut links), LinkEvent::Up { address, is_guess: false });
     assert!(start.elapsed() >= pause);
 }
 
 /// Accepts one byte per [`WRITE_POLL`] and counts them.
-struct Drip(Arc<AtomicU32>);
+struct Drip(UnixStream, Arc<AtomicU32>);
+
+impl AsFd for Drip {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Read for Drip {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
 
 impl Write for Drip {
     fn write(&mut self, _: &[u8]) -> io::Result<usize> {
         thread::sleep(WRITE_POLL);
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.1.fetch_add(1, Ordering::Relaxed);
         Ok(1)
     }
 
@@ -209,104 +239,116 @@ impl Write for Drip {
 
 #[test]
 fn write_that_is_accepted_byte_by_byte_times_out() {
-    let (host, _board) = loopback();
-    let (reader, _) = host.into_halves();
+    let (host, _board) = UnixStream::pair().unwrap();
     let count = Arc::new(AtomicU32::new(0));
-    let (sender, _events) = channel();
-    let writer = Box::new(Drip(count.clone()));
-    let mut link = Link::attach(7, (reader, writer), sender).unwrap();
-    let error = link.write(&[0; 10_000], 20 * WRITE_POLL).unwrap_err();
+    let mut links = attached(Drip(host, count.clone()));
+    let error = links.write(0, &[0; 10_000], 20 * WRITE_POLL).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     assert!(count.load(Ordering::Relaxed) <= 21, "{count:?} bytes");
 }
 
 #[test]
 fn unhandled_flood_is_limited_by_the_buffers() {
-    let (host, mut board) = loopback();
-    let (sender, events) = channel();
-    let _link = Link::attach(7, host.into_halves(), sender).unwrap();
+    let (host, mut board) = UnixStream::pair().unwrap();
+    let mut links = attached(host);
     let flood = thread::spawn(move || {
         let full = (0..1000).take_while(|_| board.write_all(&[0; CHUNK_LEN_MAX]).is_ok());
         full.count()
     });
-    let held = [(); CHUNKS_MAX].map(|()| next(&events));
-    assert!(events.recv_timeout(4 * POLL).is_err(), "no buffer is free");
+    let held = [(); 4].map(|()| next(&mut links));
+    thread::sleep(4 * POLL);
     assert!(!flood.is_finished(), "the sender is blocked");
     drop(held);
-    assert_eq!(receive_bytes(&events, 900 * CHUNK_LEN_MAX).len(), 900 * CHUNK_LEN_MAX);
-}
-
-/// Receives nothing, slowly.
-struct Slow;
-
-impl Read for Slow {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        thread::sleep(6 * POLL);
-        Err(io::ErrorKind::WouldBlock.into())
-    }
+    assert_eq!(receive_bytes(&mut links, 900 * CHUNK_LEN_MAX).len(), 900 * CHUNK_LEN_MAX);
 }
 
 #[test]
+fn flood_leaves_others_their_turns() {
+    let mut links = Links::new().unwrap();
+    let mut boards = vec![];
+    for _ in 0..3 {
+        let (host, board) = UnixStream::pair().unwrap();
+        links.attach(host).unwrap();
+        boards.push(board);
+    }
+    let mut flooding = boards[0].try_clone().unwrap();
+    let flood = thread::spawn(move || while flooding.write_all(&[0; CHUNK_LEN_MAX]).is_ok() {});
+    // The flood is there before the others speak.
+    assert_eq!(next(&mut links), LinkEvent::Bytes(vec![0; CHUNK_LEN_MAX]));
+    boards[1..].iter_mut().for_each(|board| board.write_all(b"me too").unwrap());
+    for _ in 0..2 {
+        links.wait(PATIENCE);
+        let turns = iter::from_fn(|| links.next_event()).take(4);
+        let heard: Vec<usize> = turns.map(|(link, _)| link).collect();
+        if heard.contains(&1) && heard.contains(&2) {
+            drop(links);
+            return flood.join().unwrap();
+        }
+    }
+    panic!("the others are not heard");
+}
+
+/// More links than a computer has processors, all lost at the same time.
+#[test]
 fn many_links_end_at_the_same_time() {
-    let (sender, events) = channel();
-    let attach = |link| {
-        let halves = (Box::new(Slow) as Reader, Box::new(io::sink()) as Writer);
-        Link::attach(link, halves, sender.clone())
-    };
-    let links: Links = (0..256).map(attach).collect::<Result<_, _>>().unwrap();
-    drop(sender);
+    let server = Server::new();
+    let mut links = Links::new().unwrap();
+    for _ in 0..64 {
+        links.open(&server.address(), 115_200).unwrap();
+    }
+    drop(server);
+    for _ in 0..64 {
+        let event = links.receive(PATIENCE).map(|(_, event)| event);
+        assert_eq!(event, Some(LinkEvent::Down(GONE.into())));
+    }
+    let rediscovery = Arc::downgrade(&links.rediscovery);
     let start = Instant::now();
     drop(links);
-    assert_eq!(events.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "they end");
-    let in_turn = 256 * 6 * POLL;
+    assert_eq!(rediscovery.strong_count(), 0, "they end");
+    let in_turn = 64 * BACKOFF_MIN;
     assert!(start.elapsed() < in_turn, "{:?} of {in_turn:?}", start.elapsed());
 }
 
 #[test]
-fn link_over_a_loopback_ends_with_the_other_end() {
-    let (host, mut board) = loopback();
-    let (sender, events) = channel();
-    let mut link = Link::attach(7, host.into_halves(), sender).unwrap();
-    link.write(b"ping", SOON).unwrap();
+fn link_over_a_socket_pair_ends_with_the_other_end() {
+    let (host, mut board) = UnixStream::pair().unwrap();
+    let mut links = attached(host);
+    links.write(0, b"ping", SOON).unwrap();
     let mut bytes = [0; 4];
     board.read_exact(&mut bytes).unwrap();
     board.write_all(&bytes).unwrap();
-    assert_eq!(receive_bytes(&events, 4), b"ping");
+    assert_eq!(receive_bytes(&mut links, 4), b"ping");
     drop(board);
-    assert!(matches!(next(&events), LinkEvent::Down(_)));
-    assert_eq!(events.recv(), Err(std::sync::mpsc::RecvError), "the thread has ended");
+    assert!(matches!(next(&mut links), LinkEvent::Down(_)));
+    assert_eq!(links.receive(2 * BACKOFF_MIN), None, "nothing reopens it");
 }
 
 #[test]
 fn failed_write_takes_the_link_down() {
-    let (host, board) = loopback();
-    let (sender, events) = channel();
-    let mut link = Link::attach(7, host.into_halves(), sender).unwrap();
-    let End { incoming, outgoing } = board;
-    drop(incoming);
-    assert_eq!(link.write(b"ping", SOON).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
-    assert_eq!(next(&events), LinkEvent::Down(GONE.into()), "although reading still works");
-    drop(outgoing);
+    let (host, board) = UnixStream::pair().unwrap();
+    let mut links = attached(host);
+    board.shutdown(Shutdown::Read).unwrap();
+    assert_eq!(links.write(0, b"ping", SOON).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    assert_eq!(next(&mut links), LinkEvent::Down(GONE.into()), "although reading still works");
 }
 
 #[test]
 fn serial_port_carries_every_byte_and_reports_its_end() {
     use serialport::SerialPort;
     let (mut master, slave) = serialport::TTYPort::pair().unwrap();
-    let (sender, events) = channel();
     let address = Address::Serial(slave.name().unwrap());
-    let mut link = Link::open(7, &address, 115_200, sender).unwrap();
+    let mut links = opened(&address);
     let every: Vec<u8> = (0..=255).cycle().take(512).collect();
     for len in [1, 63, 64, 65, 128, 256, 512] {
-        link.write(&every[..len], SOON).unwrap();
+        links.write(0, &every[..len], SOON).unwrap();
         let mut received = vec![0; len];
         master.read_exact(&mut received).unwrap();
         master.write_all(&received).unwrap();
-        assert_eq!(receive_bytes(&events, len), every[..len]);
+        assert_eq!(receive_bytes(&mut links, len), every[..len]);
     }
     // The port stays open here, so that its name is not reused and opened in its place.
     drop(master);
-    assert_eq!(next(&events), LinkEvent::Down(GONE.into()));
+    assert_eq!(next(&mut links), LinkEvent::Down(GONE.into()));
 }
 
 #[test]
@@ -320,16 +362,15 @@ fn serial_port_that_comes_back_is_reopened() {
         std::os::unix::fs::symlink(port.name().unwrap(), &name).unwrap();
         (board, port)
     };
-    let (sender, events) = channel();
     let (board, port) = plug_in();
     let address = Address::Serial(name.to_str().unwrap().into());
-    let mut link = Link::open(7, &address, 115_200, sender).unwrap();
+    let mut links = opened(&address);
     std::fs::remove_file(&name).unwrap();
     drop((board, port));
-    assert_eq!(next(&events), LinkEvent::Down(GONE.into()));
+    assert_eq!(next(&mut links), LinkEvent::Down(GONE.into()));
     let (mut board, _port) = plug_in();
-    assert_eq!(next(&events), LinkEvent::Up { address, is_guess: false });
-    link.write(b"here I am", SOON).unwrap();
+    assert_eq!(next(&mut links), LinkEvent::Up { address, is_guess: false });
+    links.write(0, b"here I am", SOON).unwrap();
     let mut received = [0; 9];
     board.read_exact(&mut received).unwrap();
     assert_eq!(&received, b"here I am");
@@ -389,20 +430,20 @@ fn lost_serial_port_is_found_under_a_new_name() {
     let [bystander, board, neighbour, wrong, mut right] = [(); 5].map(|()| plug());
     [&bystander, &board, &neighbour].into_iter().for_each(|plug| hub.plug_in(plug));
     let rediscovery = hub.rediscovery();
-    let (sender, events) = channel();
-    let mut link = Link::open_with(&rediscovery, 7, &board.2, 115_200, sender.clone()).unwrap();
-    let _other = Link::open_with(&rediscovery, 8, &neighbour.2, 115_200, sender).unwrap();
+    let mut links = Links::with(rediscovery).unwrap();
+    links.open(&board.2, 115_200).unwrap();
+    links.open(&neighbour.2, 115_200).unwrap();
     let _name = hub.pull(board);
-    assert!(matches!(next(&events), LinkEvent::Down(_)));
+    assert!(matches!(next(&mut links), LinkEvent::Down(_)));
     // It takes neither a port that existed before nor one of another link.
     hub.wait_for_listings(3);
     hub.plug_in(&wrong);
-    assert_eq!(next(&events), LinkEvent::Up { address: wrong.2.clone(), is_guess: true });
-    link.reject_guess();
-    assert_eq!(next(&events), LinkEvent::Down("no board of this run is there".into()));
+    assert_eq!(next(&mut links), LinkEvent::Up { address: wrong.2.clone(), is_guess: true });
+    links.reject_guess(0);
+    assert_eq!(next(&mut links), LinkEvent::Down("no board of this run is there".into()));
     hub.plug_in(&right);
-    assert_eq!(next(&events), LinkEvent::Up { address: right.2.clone(), is_guess: true });
-    link.write(b"here I am", SOON).unwrap();
+    assert_eq!(next(&mut links), LinkEvent::Up { address: right.2.clone(), is_guess: true });
+    links.write(0, b"here I am", SOON).unwrap();
     let mut received = [0; 9];
     right.0.read_exact(&mut received).unwrap();
     assert_eq!(&received, b"here I am");
@@ -412,14 +453,13 @@ fn lost_serial_port_is_found_under_a_new_name() {
 fn write_to_a_full_port_times_out_and_the_link_stays_up() {
     use serialport::SerialPort;
     let (mut master, slave) = serialport::TTYPort::pair().unwrap();
-    let (sender, events) = channel();
     let address = Address::Serial(slave.name().unwrap());
-    let mut link = Link::open(7, &address, 115_200, sender).unwrap();
-    let error = (0..1000).find_map(|_| link.write(&[0x55; 4096], SOON).err());
+    let mut links = opened(&address);
+    let error = (0..1000).find_map(|_| links.write(0, &[0x55; 4096], SOON).err());
     assert_eq!(
         error.expect("the buffer is smaller than four megabytes").kind(),
         io::ErrorKind::TimedOut
     );
     master.write_all(b"sorry").unwrap();
-    assert_eq!(receive_bytes(&events, 5), b"sorry");
+    assert_eq!(receive_bytes(&mut links, 5), b"sorry");
 }
