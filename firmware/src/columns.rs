@@ -12,17 +12,18 @@
 //! assert_eq!(exponent, 29);
 //! ```
 
+pub(crate) mod coordinate;
+
 use crate::fixed_point::scale_u128;
 use crate::objective::Evaluation;
 use crate::regulariser::{L2, Nonconvex, Penalty};
+use crate::simd::{self, loops::IS_ON};
+use coordinate::{GUARD_BITS, coordinate, scaled};
 use smidgen_protocol::message::Regulariser;
-use smidgen_protocol::vector::{Exponent, Ratio, round_shift, saturate};
+use smidgen_protocol::vector::{Exponent, Ratio};
 
 /// Scale of coordinates without a column.
 pub const ONE: Ratio = Ratio::ONE;
-
-/// Additional fraction bits of the two terms of the gradient before they are added and rounded.
-const GUARD_BITS: i32 = 16;
 
 /// Multiplies the model by the scales of its columns, once per evaluation instead of once per entry; returns the
 /// exponent of the products.
@@ -36,6 +37,9 @@ pub fn scale(
     exponent_max: i32,
     mantissas: &mut [i32],
 ) -> i32 {
+    if IS_ON {
+        return simd::columns::scale(x, x_exponent, scales, exponent_max, mantissas);
+    }
     // The lengths of the factors bound the length of the product, without computing it.
     let top = x.iter().enumerate().filter_map(|(k, &x)| {
         let scale = scales(k);
@@ -47,10 +51,7 @@ pub fn scale(
     let exponent = (x_exponent + 31 - top.max().unwrap_or(0)).min(exponent_max);
     for (k, (mantissa, &x)) in mantissas.iter_mut().zip(x).enumerate() {
         let scale = scales(k);
-        let product = i64::from(x) * i64::from(scale.mantissa);
-        let scaled = round_shift(product, i32::from(scale.exponent) + x_exponent - exponent);
-        // The largest product may have been rounded up to 2^31.
-        *mantissa = scaled.clamp(-i64::from(i32::MAX), i64::from(i32::MAX)) as i32;
+        *mantissa = scaled(x, scale.mantissa, i32::from(scale.exponent) + x_exponent - exponent);
     }
     exponent
 }
@@ -83,16 +84,16 @@ fn fill(
 ) -> i64 {
     let grid = i32::from(request.gradient_exponent) + GUARD_BITS;
     let mut loss = 0;
+    if IS_ON {
+        loss = simd::columns::fill(request, penalty, sums, slope, grid);
+        return scale_u128(request.lambda, loss, penalty.loss_exponent(), request.loss_exponent);
+    }
     for (k, ((gradient, &x), &sum)) in
         request.gradient.iter_mut().zip(request.x).zip(sums).enumerate()
     {
         let term = penalty.term(x);
         loss += u128::from(term.loss);
-        let (slope, exponent) = slope(k, sum);
-        // Saturating terms could cancel wrongly beyond 63 bits; the exponents that a probe finds stay far below.
-        let sum = round_shift(slope, exponent - grid)
-            .saturating_add(round_shift(term.slope, term.slope_exponent - grid));
-        *gradient = saturate(round_shift(sum, GUARD_BITS), request.saturated);
+        *gradient = coordinate(slope(k, sum), &term, grid, request.saturated);
     }
     scale_u128(request.lambda, loss, penalty.loss_exponent(), request.loss_exponent)
 }

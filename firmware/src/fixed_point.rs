@@ -9,6 +9,7 @@
 //! assert_eq!(reciprocal(1 << 31), (1 << 32) - 1);
 //! ```
 
+use crate::simd::loops::IS_ON;
 use smidgen_protocol::vector::Ratio;
 
 /// log2, rounded up; 0 for n ≤ 1.
@@ -38,17 +39,30 @@ pub fn scale_u128(factor: Ratio, value: u128, from: i32, to: i8) -> i64 {
 #[inline]
 pub fn reciprocal(d: u32) -> u64 {
     // Dividing by d rounded up keeps d₀ below the exact reciprocal, so e is never negative.
-    let first = u64::from(u32::MAX / ((d >> 16) + 1));
+    let first = u64::from(first_reciprocal((d >> 16) + 1));
     // e has 45 fraction bits and is below 2^-14, so e³ is below the last bit of the result.
     let e = ((1 << 48) - u64::from(d) * first) >> 3;
     let factor = e + ((e * e) >> 45);
     (first << 15) + ((first * factor) >> 30)
 }
 
+/// (2^32 − 1) / d, rounded down, for d in 2^15..=2^16 + 1.
+#[inline(always)]
+fn first_reciprocal(d: u32) -> u32 {
+    // A host has vector divisions of floats alone. The quotient is exact: one that is not an integer is at least 1/d
+    // away from the next, far more than the error of a float.
+    if IS_ON { (f64::from(u32::MAX) / f64::from(d)) as i32 as u32 } else { u32::MAX / d }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn first_reciprocal_is_the_quotient_of_integers() {
+        assert!((1 << 15..=(1 << 16) + 1).all(|d| first_reciprocal(d) == u32::MAX / d));
+    }
 
     proptest! {
         #[test]

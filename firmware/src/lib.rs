@@ -16,10 +16,14 @@
 //!  recorder ── features ── window                              samples to rows
 //!    ├──────── store                                           keeps them
 //!    └──────── stream ── sensor                                samples from a port
+//!  simd ── columns::coordinate                                 columns and rows on the vectors of a host
 //!  data, fixed_point, identity
 //! ```
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+
+#[cfg(feature = "simd")]
+extern crate alloc;
 
 pub mod bound;
 pub mod classes;
@@ -48,6 +52,7 @@ pub mod remote;
 pub mod rows;
 pub mod run;
 pub mod sigmoid;
+mod simd;
 pub mod softmax;
 pub mod squared_hinge;
 pub mod top_k;

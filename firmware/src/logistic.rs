@@ -16,7 +16,9 @@
 //! All sums are of integers, so the result depends neither on the order of the rows nor on the machine.
 
 use crate::bound::Bound;
-use crate::margin::{Margin, MarginLoss, Targets};
+use crate::margin::{
+    LANES, LossLanes, Margin, MarginLanes, MarginLoss, Rounding, Targets, limited,
+};
 use crate::sigmoid::{self, Sigmoid};
 
 /// Logistic regression on a [shard](smidgen_protocol::shard) of rows in two classes.
@@ -80,6 +82,27 @@ impl MarginLoss for Logistic {
     fn linear_loss(&self, Margin { margin, side, .. }: Margin) -> u64 {
         let signed = negate_if(margin, side >> 63);
         signed.unsigned_abs() & (signed >> 63) as u64
+    }
+
+    #[inline(always)]
+    fn lanes(&self, rows: &MarginLanes, rounding: Rounding) -> LossLanes {
+        let (mut signed, mut magnitudes) = ([0; LANES], [0; LANES]);
+        for place in 0..LANES {
+            signed[place] = negate_if(rows.margins[place], rows.sides[place] >> 63);
+            magnitudes[place] = signed[place].unsigned_abs();
+        }
+        let (sigmas, losses) = self.sigmoid.lanes(&magnitudes);
+        let mut found = LossLanes::default();
+        for place in 0..LANES {
+            let wrong = signed[place] >> 63;
+            let sigma = negate_if(i64::from(sigmas[place]), wrong);
+            let pull = (wrong & 1 << sigmoid::EXPONENT) + sigma;
+            let rounded = negate_if(pull >> rounding.dropped, !(rows.sides[place] >> 63));
+            found.residuals[place] = limited(rounded, rounding.limit);
+            found.losses[place] = losses[place].into();
+            found.linear[place] = magnitudes[place] & wrong as u64;
+        }
+        found
     }
 
     /// σ(1 − σ) is at most 1/4.

@@ -69,6 +69,8 @@
 //!
 //! How a worker of this objective is tested, simulated and flashed: `docs/own-objective.md` in the repository.
 
+mod lanes;
+
 use crate::bound::Bound;
 use crate::classes;
 use crate::columns::{self, Slopes, bits};
@@ -77,6 +79,10 @@ use crate::data::Data;
 use crate::fixed_point::{mean_factor, scale_u128};
 use crate::objective::{Classes, Classification, Evaluation, Objective};
 use crate::rows::{self, Precision, RowLoss};
+use crate::simd::loops::{IS_ON, Loops, sum, vectorised};
+pub(crate) use lanes::limited;
+#[doc(hidden)]
+pub use lanes::{LANES, LossLanes, MarginLanes, Rounding};
 use smidgen_protocol::batch::Selection;
 use smidgen_protocol::shard::Shard;
 use smidgen_protocol::vector::{Ratio, round_shift};
@@ -156,6 +162,23 @@ pub trait MarginLoss: Default {
     #[inline(always)]
     fn linear_loss(&self, _at: Margin) -> u64 {
         0
+    }
+
+    /// What the functions above return for several rows, for the vectors of a host.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn lanes(&self, rows: &MarginLanes, rounding: Rounding) -> LossLanes {
+        let mut found = LossLanes::default();
+        for place in 0..LANES {
+            let MarginLanes { margins, targets, sides } = rows;
+            let (margin, target) = (margins[place], targets[place]);
+            let at = Margin { margin, target, side: sides[place] };
+            let rounded = limited(self.rounded_slope(at, rounding.dropped), rounding.limit);
+            found.residuals[place] = rounded;
+            found.losses[place] = self.loss(at, rounded);
+            found.linear[place] = self.linear_loss(at);
+        }
+        found
     }
 
     /// An upper bound of the second derivative φ″; `None` if there is none.
@@ -252,8 +275,12 @@ fn finish(
 ) -> i64 {
     let [loss, linear] =
         parts.map(|(loss, exponent)| scale_u128(mean, loss, exponent, request.loss_exponent));
-    let slope = |k, sum| slopes.at(sum, shard.scale(k));
-    let penalty = columns::fill_gradient(&mut request, sums, slope);
+    let penalty = columns::fill_gradient(
+        &mut request,
+        sums,
+        #[inline(always)]
+        |k, sum| slopes.at(sum, shard.scale(k)),
+    );
     loss.saturating_add(linear).saturating_add(penalty)
 }
 
@@ -324,20 +351,65 @@ struct Residuals<'a, L> {
 
 impl<L: MarginLoss> RowLoss for Residuals<'_, L> {
     fn residuals(&mut self, first: usize, margins: &mut [i64]) {
+        if IS_ON {
+            let (loss, linear) = vectorised(Lanes { residuals: self, first, margins });
+            (self.loss, self.linear) = (self.loss + loss, self.linear + linear);
+            return;
+        }
         let (mut sum, mut linear) = (Sum::default(), Sum::default());
         for (row, margin) in (first..).zip(margins) {
             let at = self.at.at(row, *margin);
             let rounded = self.at.loss.rounded_slope(at, self.dropped);
-            let rounded = match rounded.unsigned_abs() > self.limit as u64 {
-                true => rounded.signum() * self.limit,
-                false => rounded,
-            };
+            let rounded = limited(rounded, self.limit);
             sum.add(self.at.loss.loss(at, rounded));
             linear.add(self.at.loss.linear_loss(at));
             *margin = rounded;
         }
         // Summed outside the loop, where the sums are in registers.
         (self.loss, self.linear) = (self.loss + sum.value(), self.linear + linear.value());
+    }
+}
+
+/// [`RowLoss::residuals`] for the vectors of a host. Returns the sums of both parts of the loss.
+struct Lanes<'a, 'r, L> {
+    residuals: &'a Residuals<'r, L>,
+    first: usize,
+    margins: &'a mut [i64],
+}
+
+impl<L: MarginLoss> Loops for Lanes<'_, '_, L> {
+    type Output = (u128, u128);
+    #[inline(always)]
+    fn run(self) -> (u128, u128) {
+        let Residuals { at, dropped, limit, .. } = *self.residuals;
+        let rounding = Rounding { dropped, limit };
+        let mut sums = (0, 0);
+        for (first, margins) in (self.first..).step_by(LANES).zip(self.margins.chunks_mut(LANES)) {
+            let len = margins.len();
+            let mut rows =
+                MarginLanes { sides: lanes::sides(at.shard, first, len), ..MarginLanes::default() };
+            match margins.first_chunk() {
+                // A copy of known length needs no call.
+                Some(margins) => rows.margins = *margins,
+                None => rows.margins[..len].copy_from_slice(margins),
+            }
+            match L::TARGETS {
+                Targets::Sides => {}
+                Targets::Signs | Targets::Labels => {
+                    for (row, target) in (first..).zip(&mut rows.targets[..len]) {
+                        *target = at.at(row, 0).target;
+                    }
+                }
+            }
+            let found = at.loss.lanes(&rows, rounding);
+            match margins.first_chunk_mut() {
+                Some(margins) => *margins = found.residuals,
+                None => margins.copy_from_slice(&found.residuals[..len]),
+            }
+            sums.0 += sum(&found.losses[..len]);
+            sums.1 += sum(&found.linear[..len]);
+        }
+        sums
     }
 }
 

@@ -50,6 +50,9 @@ mod row;
 
 use crate::data::Data;
 use crate::fixed_point::ceil_log2;
+#[cfg(all(feature = "simd", target_arch = "x86_64"))]
+use crate::simd::dense::{self, Narrow};
+use crate::simd::loops::IS_ON;
 use crate::value::{One, Value};
 use core::iter;
 use core::ops::Range;
@@ -138,6 +141,10 @@ pub fn pass(
 ) {
     let mut pass = Pass { shard, runs: shard.runs(rows), loss };
     sums.fill(0);
+    #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+    if matches!(shard.columns, Columns::Dense) && pass.dense_by_vectors(x, sums) {
+        return;
+    }
     match shard.columns {
         Columns::Dense => pass.dense::<SingleMargin>(x, sums),
         Columns::U8(counts, indices) if WITH_TABLES => {
@@ -189,8 +196,8 @@ pub const UNITS_MAX: usize = 64;
 const WITH_TABLES: bool = cfg!(not(target_os = "none"));
 
 /// Rows processed together. Beyond its entries, a row costs a chain of dependent multiplications; those of different
-/// rows overlap.
-const BLOCK: usize = 8;
+/// rows overlap. On a host, more rows fill its vectors.
+const BLOCK: usize = if IS_ON { 32 } else { 8 };
 
 /// State of a pass.
 struct Pass<'a> {
@@ -208,6 +215,52 @@ impl Pass<'_> {
         let skipped = run.start - *passed;
         *passed = run.end;
         Some((skipped, run))
+    }
+
+    /// Passes over dense rows of one margin with the vectors of a host; returns false if it cannot.
+    #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+    fn dense_by_vectors(&mut self, x: &[i32], sums: &mut [i64]) -> bool {
+        match (dense::Instructions::new(), self.shard.values) {
+            (Some(with), Values::I8(values)) => self.dense_blocks::<i8, 2>(with, values, x, sums),
+            (Some(with), Values::I16(values)) => self.dense_blocks::<i16, 3>(with, values, x, sums),
+            (_, Values::Unit | Values::I32(_)) | (None, _) => false,
+        }
+    }
+
+    #[cfg(all(feature = "simd", target_arch = "x86_64"))]
+    fn dense_blocks<V: Narrow, const DIGITS: usize>(
+        &mut self,
+        with: dense::Instructions,
+        values: &[V],
+        x: &[i32],
+        sums: &mut [i64],
+    ) -> bool {
+        let Some(model) = dense::Model::<DIGITS>::new::<V>(with, x) else { return false };
+        let mut all = values.chunks_exact(self.shard.stride.max(1));
+        let mut passed = 0;
+        while let Some((skipped, run)) = self.next_run(&mut passed) {
+            skip(&mut all, skipped);
+            for first in run.clone().step_by(dense::BLOCK) {
+                let (mut rows, mut margins) = ([&[][..]; dense::BLOCK], [0; dense::BLOCK]);
+                let len = dense::BLOCK.min(run.end - first);
+                // A row may be followed by bytes that belong to no column.
+                iter::zip(&mut rows[..len], &mut all).for_each(|(to, row)| *to = &row[..x.len()]);
+                let (rows, margins) = (&rows[..len], &mut margins[..len]);
+                let plain = |row: &[V], residual, sums: &mut [i64]| Dense(row).add(residual, sums);
+                if len < dense::FEW {
+                    // Those of a minibatch, for which digits are not worth their time.
+                    let each = iter::zip(&mut *margins, rows);
+                    each.for_each(|(margin, row)| *margin = Dense(row).margin(x));
+                    self.loss.residuals(first, margins);
+                    iter::zip(rows, &*margins).for_each(|(row, &it)| plain(row, it as i32, sums));
+                    continue;
+                }
+                model.margins(with, rows, margins);
+                self.loss.residuals(first, margins);
+                dense::add::<V, DIGITS>(with, rows, margins, sums, plain);
+            }
+        }
+        true
     }
 
     fn dense<B: Kernel<[i32], [i64]>>(&mut self, x: &[i32], sums: &mut [i64]) {

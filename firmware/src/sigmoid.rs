@@ -45,7 +45,8 @@ struct Cell {
     loss: Cubic,
 }
 
-static TABLE: [Cell; CELLS] = table();
+const TABLE_CELLS: [Cell; CELLS] = table();
+static TABLE: [Cell; CELLS] = TABLE_CELLS;
 
 /// The functions for arguments with a fixed exponent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,15 +72,64 @@ impl Sigmoid {
     /// σ(−z) and log(1 + e^−z), neither of which is ever zero.
     #[inline]
     pub fn at(&self, magnitude: u64) -> (u32, u32) {
+        let (index, t) = self.place(magnitude);
+        let cell = &TABLE[index];
+        (cell.sigma.at(t), cell.loss.at(t))
+    }
+
+    /// The cell of an argument, and the place in it with 31 fraction bits.
+    #[inline(always)]
+    fn place(&self, magnitude: u64) -> (usize, i32) {
         // Clamped before the shift, which therefore cannot overflow.
         let z = (magnitude.min(self.bound) << self.left) >> self.right;
         // `min` shows the compiler that the index is in range, so that it emits no panic.
-        let cell = &TABLE[((z >> 32) as usize).min(CELLS - 1)];
+        let index = ((z >> 32) as usize).min(CELLS - 1);
         // Subtracting half of its range turns the lower word into a signed fraction.
-        let t = (z as u32 ^ 1 << 31) as i32;
-        (cell.sigma.at(t), cell.loss.at(t))
+        (index, (z as u32 ^ 1 << 31) as i32)
+    }
+
+    /// [`Sigmoid::at`] for several arguments, for the vectors of a host.
+    #[inline(always)]
+    pub(crate) fn lanes<const N: usize>(&self, magnitudes: &[u64; N]) -> ([u32; N], [u32; N]) {
+        let (mut indices, mut places) = ([0; N], [0; N]);
+        for (lane, &magnitude) in magnitudes.iter().enumerate() {
+            (indices[lane], places[lane]) = self.place(magnitude);
+        }
+        let mut cells = [[0; CELL_WORDS]; N];
+        for (cell, index) in cells.iter_mut().zip(indices) {
+            *cell = WORDS[index];
+        }
+        // By coefficient: a vector has that of several arguments.
+        let mut words = [[0; N]; CELL_WORDS];
+        for (lane, cell) in cells.iter().enumerate() {
+            for (word, &value) in words.iter_mut().zip(cell) {
+                word[lane] = value;
+            }
+        }
+        let (mut sigmas, mut losses) = ([0; N], [0; N]);
+        for lane in 0..N {
+            let [a, b, c, d, e, f, g, h] = words.each_ref().map(|words| words[lane]);
+            sigmas[lane] = Cubic { constant: a as u32, slopes: [b, c, d] }.at(places[lane]);
+            losses[lane] = Cubic { constant: e as u32, slopes: [f, g, h] }.at(places[lane]);
+        }
+        (sigmas, losses)
     }
 }
+
+/// Words of a cell.
+const CELL_WORDS: usize = 8;
+/// The table with cells as arrays, which a host copies as vectors.
+static WORDS: [[i32; CELL_WORDS]; CELLS] = {
+    let mut words = [[0; CELL_WORDS]; CELLS];
+    let mut index = 0;
+    while index < CELLS {
+        let Cell { sigma, loss } = TABLE_CELLS[index];
+        let ([b, c, d], [f, g, h]) = (sigma.slopes, loss.slopes);
+        words[index] = [sigma.constant as i32, b, c, d, loss.constant as i32, f, g, h];
+        index += 1;
+    }
+    words
+};
 
 impl Cubic {
     /// Value at `t * 2^-31`. Products keep their upper word, which a 32-bit core reads directly.

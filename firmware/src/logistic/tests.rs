@@ -86,3 +86,24 @@ fn check_rejects_invalid_shards() {
         assert!(!check::<Logistic>(&other, 3), "{label} of {classes}");
     }
 }
+
+proptest! {
+    #[test]
+    fn lanes_are_those_of_each_row(
+        rows in prop::collection::vec((any::<i64>(), 2u32..64, any::<bool>()), LANES), exponent in 0i32..60, dropped in 0i32..4,
+    ) {
+        let (loss, mut lanes) = (Logistic::new(exponent), MarginLanes::default());
+        for (place, &(margin, shift, is_positive)) in rows.iter().enumerate() {
+            (lanes.margins[place], lanes.sides[place]) = (margin >> shift, if is_positive { 1 } else { -1 });
+        }
+        let rounding = Rounding { dropped, limit: i32::MAX.into() };
+        let found = loss.lanes(&lanes, rounding);
+        for place in 0..LANES {
+            let at = Margin { margin: lanes.margins[place], target: 0, side: lanes.sides[place] };
+            let residual = limited(loss.rounded_slope(at, dropped), rounding.limit);
+            prop_assert_eq!(found.residuals[place], residual);
+            prop_assert_eq!(found.losses[place], loss.loss(at, residual));
+            prop_assert_eq!(found.linear[place], loss.linear_loss(at));
+        }
+    }
+}
