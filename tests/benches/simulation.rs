@@ -1,4 +1,4 @@
-//! Measures a round of the simulation on one processor, and compares it with a vectorised NumPy round of the
+//! Measures a round of the simulation on one processor and on all, and compares it with a vectorised NumPy round of the
 //! same work in the same run.
 //!
 //! ```text
@@ -59,14 +59,18 @@ struct Times {
     round: f64,
     /// Processor time of the gradients alone.
     gradients: f64,
+    /// Time by the clock on all processors, and on one.
+    elapsed: [f64; 2],
 }
 
 fn main() {
     let names: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let folder = tempfile::tempdir().expect("there is room");
+    let threads = rayon::current_num_threads();
     println!(
         "| set | rows · columns | ms a round | of it gradients | NumPy, f64 | times as fast | NumPy, f32 \
-         | times as fast |\n|---|---|---|---|---|---|---|---|"
+         | times as fast | by the clock, {threads} threads | times as fast |\n\
+         |---|---|---|---|---|---|---|---|---|---|"
     );
     for set in SETS.iter().filter(|set| names.is_empty() || names.iter().any(|n| n == set.name)) {
         let Some(path) = find(set.name, folder.path()) else { continue };
@@ -85,9 +89,16 @@ fn measured(set: &Set, path: &Path) -> String {
             set.k, set.gamma
         ))
     });
-    let [start, whole] = [&few, &many].map(best);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread starts");
+    let [start, whole] = [&few, &many].map(|it| pool.install(|| best(it)));
+    let on_all = [&few, &many].map(best);
     let rounds = f64::from(set.rounds - FEW);
-    let times = Times { round: (whole.round - start.round) / rounds, gradients: gradients(&many) };
+    let clocks = [on_all, [start, whole]].map(|[few, many]| (many[1] - few[1]) / rounds);
+    let times = Times {
+        round: (whole[0] - start[0]) / rounds,
+        gradients: gradients(&many),
+        elapsed: clocks,
+    };
     let numpy = numpy(set, path);
     let mut row = format!(
         "| {} | {}·{} | {:.3} | {:.3} |",
@@ -105,6 +116,8 @@ fn measured(set: &Set, path: &Path) -> String {
         }
         .expect("a string takes everything");
     }
+    let [on_all, on_one] = times.elapsed;
+    write!(row, " {on_all:.3} | {:.2} |", on_one / on_all).expect("a string takes everything");
     row
 }
 
@@ -113,16 +126,16 @@ fn row_count(experiment: &Experiment) -> u32 {
     experiment.setup.shares.iter().map(rows).sum()
 }
 
-/// The least times of whole runs.
-fn best(experiment: &Experiment) -> Times {
-    let mut best = Times { round: f64::INFINITY, gradients: 0.0 };
-    for _ in 0..RUNS {
+/// The least times of whole runs: of processors, and by the clock.
+fn best(experiment: &Experiment) -> [f64; 2] {
+    let clocks = [ClockId::ProcessCPUTime, ClockId::Monotonic];
+    (0..RUNS).fold([f64::INFINITY; 2], |[least, shortest], _| {
         let mut world = simulation(experiment);
-        let start = ms(ClockId::ProcessCPUTime);
+        let start = clocks.map(ms);
         run(experiment, &mut world).unwrap_or_else(|error| panic!("{error}"));
-        best.round = best.round.min(ms(ClockId::ProcessCPUTime) - start);
-    }
-    best
+        let end = clocks.map(ms);
+        [least.min(end[0] - start[0]), shortest.min(end[1] - start[1])]
+    })
 }
 
 /// The least processor time of the gradients of all workers, at a model with random coordinates.

@@ -14,9 +14,8 @@ use smidgen_firmware::worker::Worker;
 use smidgen_protocol::frame::{Context, FRAME_LEN_MAX};
 use smidgen_protocol::message::{BROADCAST, Down, SCHEMA, Up, VERSION};
 use smidgen_protocol::seal::Key;
-use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Number of frames that an eavesdropper remembers.
@@ -68,7 +67,7 @@ enum Planned {
 }
 
 /// The latest frames on all lines, as an eavesdropper records them.
-type Heard = Rc<RefCell<VecDeque<Vec<u8>>>>;
+type Heard = Arc<Mutex<VecDeque<Vec<u8>>>>;
 
 /// A simulation with planned faults of boards.
 #[derive(Debug)]
@@ -214,7 +213,9 @@ impl FaultySimulation {
                 }
             }
             Fault::Replay { up, ago } => {
-                let frame = self.heard.borrow().iter().rev().nth(ago).cloned();
+                let heard = self.heard.lock().expect("no thread panicked");
+                let frame = heard.iter().rev().nth(ago).cloned();
+                drop(heard);
                 frame.into_iter().for_each(|frame| self.inject(board, up, frame));
             }
             Fault::Forge { up } => self.inject(board, up, forged(up)),
@@ -323,7 +324,7 @@ impl FaultyBoard {
             dropped: 0,
             power_failures: 0,
             silent_until: Duration::ZERO,
-            heard: Rc::clone(heard),
+            heard: Arc::clone(heard),
         }
     }
 
@@ -419,7 +420,7 @@ impl SimulatedBoard for FaultyBoard {
 
 /// Records a frame for the eavesdropper.
 fn hear(heard: &Heard, frame: &[u8]) {
-    let mut heard = heard.borrow_mut();
+    let mut heard = heard.lock().expect("no thread panicked");
     let mut place = match heard.len() {
         HEARD_MAX => heard.pop_front().unwrap_or_default(),
         _ => Vec::new(),

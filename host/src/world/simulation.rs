@@ -6,10 +6,12 @@
 mod board;
 mod line;
 mod recorder;
+mod together;
 mod wire;
 
 pub use board::{BOARD, Board, EVALUATION, SimulatedBoard, memory_len, memory_len_of, start};
 pub use line::Line;
+use together::Reads;
 pub use wire::Wire;
 
 use crate::problem::objective::Objective;
@@ -19,6 +21,7 @@ use smidgen_firmware::objective::Evaluator;
 use smidgen_protocol::frame::FRAME_LEN_MAX;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::mem;
 use std::time::Duration;
 
 /// A round that takes longer than this ends the run.
@@ -38,6 +41,8 @@ pub struct Simulation<B> {
     now: Duration,
     arrivals: BinaryHeap<Reverse<Scheduled>>,
     sequence: u64,
+    /// Of [`together`], empty between events.
+    reads: Reads,
     /// The weight of each worker in f.
     loss_weights: Vec<f64>,
     last_event: Duration,
@@ -63,7 +68,7 @@ pub enum Arrival {
     Read,
 }
 
-impl<R: Evaluator + Clone> Simulation<Board<R>> {
+impl<R: Evaluator + Clone + Send> Simulation<Board<R>> {
     /// A simulation of healthy boards, each with the memory that the largest worker needs.
     pub fn new(setup: Setup, objectives: R, line: Line) -> Self {
         let memory_len = memory_len_of(objectives.table(), &setup);
@@ -86,6 +91,7 @@ impl<B: SimulatedBoard> Simulation<B> {
             now: Duration::ZERO,
             arrivals: BinaryHeap::new(),
             sequence: 0,
+            reads: Reads::default(),
             last_event: Duration::ZERO,
         }
     }
@@ -177,7 +183,13 @@ impl<B: SimulatedBoard> Simulation<B> {
             (Some(arrival), timeout) if timeout.is_none_or(|timeout| arrival <= timeout) => {
                 let Reverse(next) = self.arrivals.pop().expect("one was seen");
                 self.now = self.now.max(arrival);
-                self.deliver(next);
+                match next.what {
+                    Arrival::Read => {
+                        let end = timeout.unwrap_or(Duration::MAX).min(limit);
+                        self.deliver_reads(self.now, next.board, end);
+                    }
+                    Arrival::Down(_) | Arrival::Up(_) => self.deliver(next),
+                }
             }
             (_, Some(timeout)) => {
                 self.now = self.now.max(timeout);
@@ -199,6 +211,33 @@ impl<B: SimulatedBoard> Simulation<B> {
                 arrivals.push(Reverse(Scheduled { at, sequence, board, what }));
             });
         }
+    }
+
+    /// Delivers a read, and those after it that are independent of it and before `end`; see [`together`].
+    fn deliver_reads(&mut self, at: Duration, board: usize, end: Duration) {
+        let end = end.min(at + self.boards[board].latency());
+        let mut reads = mem::take(&mut self.reads);
+        reads.push(at, board, self.boards[board].data_len());
+        while self.arrivals.peek().is_some_and(|Reverse(next)| {
+            let reaches_host = matches!(next.what, Arrival::Up(_));
+            next.at < end && !reaches_host && !reads.contains(next.board)
+        }) {
+            let Reverse(next) = self.arrivals.pop().expect("one was seen");
+            self.now = self.now.max(next.at);
+            match next.what {
+                Arrival::Read => {
+                    reads.push(self.now, next.board, self.boards[next.board].data_len());
+                }
+                Arrival::Down(_) | Arrival::Up(_) => self.deliver(next),
+            }
+        }
+        let Self { boards, arrivals, sequence, .. } = self;
+        reads.work(boards, |at, board, bytes| {
+            *sequence += 1;
+            let (sequence, what) = (*sequence, Arrival::Up(bytes));
+            arrivals.push(Reverse(Scheduled { at, sequence, board, what }));
+        });
+        self.reads = reads;
     }
 
     fn deliver(&mut self, Scheduled { board, what, .. }: Scheduled) {

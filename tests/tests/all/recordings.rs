@@ -19,8 +19,7 @@ use smidgen_tests::conformance::{
 use smidgen_tests::emulation::{assert_conforms, boards, driver, start};
 use smidgen_tests::recording::shard;
 use smidgen_tests::{frames, shared};
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const EXAMPLE: &str = "--recordings example --objective softmax --rounds 30";
@@ -99,12 +98,12 @@ fn key_does_not_change_the_transcript() {
 /// A board that keeps the frames of its line.
 struct Tapped {
     board: Board<Workers>,
-    frames: Rc<RefCell<Vec<Vec<u8>>>>,
+    frames: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl SimulatedBoard for Tapped {
     fn send_down(&mut self, now: Duration, frame: &[u8], deliver: impl FnMut(Duration, Vec<u8>)) {
-        self.frames.borrow_mut().push(frame.to_vec());
+        self.frames.lock().expect("no thread panicked").push(frame.to_vec());
         self.board.send_down(now, frame, deliver);
     }
 
@@ -115,7 +114,7 @@ impl SimulatedBoard for Tapped {
     fn work(&mut self, now: Duration, mut deliver: impl FnMut(Duration, Vec<u8>)) {
         let frames = &self.frames;
         self.board.work(now, |at, bytes| {
-            frames.borrow_mut().push(bytes.clone());
+            frames.lock().expect("no thread panicked").push(bytes.clone());
             deliver(at, bytes);
         });
     }
@@ -127,13 +126,13 @@ impl SimulatedBoard for Tapped {
 
 /// All frames of a run, in both directions.
 fn frames_of(experiment: &Experiment, boards: Vec<Board<Workers>>) -> Vec<Vec<u8>> {
-    let frames = Rc::default();
-    let tap = |board| Tapped { board, frames: Rc::clone(&frames) };
+    let frames = Arc::default();
+    let tap = |board| Tapped { board, frames: Arc::clone(&frames) };
     let boards = boards.into_iter().map(tap).collect();
     let mut world = Simulation::with_boards(experiment.setup.clone(), boards);
     run(experiment, &mut world).expect("a run");
     drop(world);
-    Rc::into_inner(frames).expect("the boards are gone").into_inner()
+    Arc::into_inner(frames).expect("the boards are gone").into_inner().expect("no thread panicked")
 }
 
 /// Number of parts of rows that occur in the frames: four successive values, all of them different and not 0.

@@ -223,3 +223,22 @@ fn lost_frames_cost_time_of_neither_line_nor_board() {
         assert!((sum - times.round_trip_seconds).abs() < 2.0 * EXACT, "{times:?}");
     }
 }
+
+/// All that is recorded of rounds is equal on one thread and on several, also where reads differ in time.
+#[test]
+fn threads_change_nothing() {
+    for options in ["", "--downlink dense", "--faults loss=0.05,split", "--workers 20 --k 2"] {
+        let experiment = experiment(&format!("{DIGITS} {options}"));
+        let data_len: usize = experiment.setup.shares.iter().map(|share| share.data.len()).sum();
+        assert!(data_len > 1 << 16, "they work on threads");
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let rounds = pool.expect("there are threads").install(|| simulated(&experiment));
+            rounds
+                .iter()
+                .map(|round| serde_json::to_string(round).expect("numbers"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(on(1), on(3), "{options}");
+    }
+}

@@ -21,7 +21,7 @@ pub const EVALUATION: Duration = Duration::from_millis(2);
 const LATENCY: Duration = Duration::from_micros(200);
 
 /// A board with its line. The tests implement it for boards that fail.
-pub trait SimulatedBoard {
+pub trait SimulatedBoard: Send {
     /// Sends a frame of the host; `deliver` gets the arriving pieces and their times, in order.
     fn send_down(&mut self, now: Duration, frame: &[u8], deliver: impl FnMut(Duration, Vec<u8>));
 
@@ -38,6 +38,16 @@ pub trait SimulatedBoard {
 
     /// The latest gradient and its exponent: telemetry.
     fn gradient(&self) -> (&[i32], i8);
+
+    /// What it sends at a time arrives later than this after it. Without one, boards work one after the other.
+    fn latency(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Bytes of its data, which show how long it works.
+    fn data_len(&self) -> usize {
+        0
+    }
 }
 
 /// A healthy board with a worker.
@@ -55,6 +65,7 @@ pub struct Board<R> {
     received: Vec<u8>,
     gradient: Vec<i32>,
     gradient_exponent: i8,
+    data_len: usize,
 }
 
 impl<R: Evaluator> Board<R> {
@@ -75,6 +86,7 @@ impl<R: Evaluator> Board<R> {
             received: vec![],
             gradient: vec![0; setup.dimension as usize],
             gradient_exponent: 0,
+            data_len: setup.shares[index].data.len(),
         }
     }
 
@@ -144,7 +156,7 @@ impl<R: Evaluator> Board<R> {
     }
 }
 
-impl<R: Evaluator> SimulatedBoard for Board<R> {
+impl<R: Evaluator + Send> SimulatedBoard for Board<R> {
     fn send_down(&mut self, now: Duration, frame: &[u8], deliver: impl FnMut(Duration, Vec<u8>)) {
         self.down.send(now, frame, deliver);
     }
@@ -172,6 +184,14 @@ impl<R: Evaluator> SimulatedBoard for Board<R> {
 
     fn gradient(&self) -> (&[i32], i8) {
         (&self.gradient, self.gradient_exponent)
+    }
+
+    fn latency(&self) -> Duration {
+        LATENCY
+    }
+
+    fn data_len(&self) -> usize {
+        self.data_len
     }
 }
 
