@@ -6,7 +6,7 @@ use smidgen_protocol::shard::{Labels, Shard};
 #[doc(hidden)]
 pub const LANES: usize = 16;
 
-/// Fields of several [`Margin`]s.
+/// Fields of several margins.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MarginLanes {

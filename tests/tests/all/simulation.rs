@@ -227,17 +227,24 @@ fn lost_frames_cost_time_of_neither_line_nor_board() {
 /// All that is recorded of rounds is equal on one thread and on several, also where reads differ in time.
 #[test]
 fn threads_change_nothing() {
-    for options in ["", "--downlink dense", "--faults loss=0.05,split", "--workers 20 --k 2"] {
-        let experiment = experiment(&format!("{DIGITS} {options}"));
+    let folder = tempfile::tempdir().expect("there is room");
+    let path = folder.path().join("rows");
+    let row = |row: usize| {
+        let columns = (1..=200).map(|k| format!(" {k}:{}", 1 + (row * 7 + k * k * 13) % 17));
+        format!("{}{}\n", row % 2, columns.collect::<String>())
+    };
+    std::fs::write(&path, (0..1500).map(row).collect::<String>()).expect("there is room");
+    let path = path.to_str().expect("the path is text");
+    let data = format!("--dataset {path} --workers 8 --k 4 --rounds 20 --step 0.001");
+    for options in ["", "--downlink dense", "--faults loss=0.05,split", "--batch 20"] {
+        let experiment = experiment(&format!("{data} {options}"));
         let data_len: usize = experiment.setup.shares.iter().map(|share| share.data.len()).sum();
-        assert!(data_len > 1 << 16, "they work on threads");
+        assert!(data_len > 1 << 18, "they work on threads");
         let on = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
             let rounds = pool.expect("there are threads").install(|| simulated(&experiment));
-            rounds
-                .iter()
-                .map(|round| serde_json::to_string(round).expect("numbers"))
-                .collect::<Vec<_>>()
+            let lines = rounds.iter().map(|round| serde_json::to_string(round).expect("numbers"));
+            lines.collect::<Vec<_>>()
         };
         assert_eq!(on(1), on(3), "{options}");
     }

@@ -6,11 +6,12 @@
 //! threads change no order of events.
 
 use super::board::SimulatedBoard;
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use std::iter;
+use std::sync::Mutex;
 use std::time::Duration;
 
-/// Bytes of data from which on work is divided among threads, which takes some microseconds.
-const SHARED_LEN: usize = 1 << 16;
+/// Bytes of data from which on work is divided among threads, which takes up to 0.1 ms.
+const SHARED_LEN: usize = 1 << 18;
 
 /// Reads that wait for each other, in the order of events.
 #[derive(Debug, Default)]
@@ -66,14 +67,25 @@ impl Reads {
     /// Returns the answers of boards in the order of their reads.
     fn work_on_threads<B: SimulatedBoard>(&self, boards: &mut [B]) -> Vec<(usize, Answers)> {
         let mut boards: Vec<Option<&mut B>> = boards.iter_mut().map(Some).collect();
-        let reads = self.reads.iter();
-        let reads = reads.filter_map(|&(now, board)| Some((now, board, boards[board].take()?)));
-        let reads: Vec<_> = reads.collect();
-        let answers = reads.into_par_iter().map(|(now, index, board)| {
-            let mut answers = vec![];
-            board.work(now, |at, bytes| answers.push((at, bytes)));
-            (index, answers)
+        let mut answers: Vec<_> =
+            self.reads.iter().map(|&(_, board)| (board, Answers::new())).collect();
+        let work: Vec<_> = iter::zip(&self.reads, &mut answers)
+            .filter_map(|(&(now, board), (_, answers))| Some((now, boards[board].take()?, answers)))
+            .collect();
+        let work = Mutex::new(work.into_iter());
+        let until_done = || {
+            loop {
+                let next = work.lock().expect("no board panicked").next();
+                let Some((now, board, answers)) = next else { break };
+                board.work(now, |at, bytes| answers.push((at, bytes)));
+            }
+        };
+        let others = rayon::current_num_threads().min(self.reads.len()) - 1;
+        // This thread works too: the others may take longer to wake up than it to begin.
+        rayon::in_place_scope(|scope| {
+            (0..others).for_each(|_| scope.spawn(|_| until_done()));
+            until_done();
         });
-        answers.collect()
+        answers
     }
 }
