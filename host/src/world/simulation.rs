@@ -154,7 +154,7 @@ impl<B: SimulatedBoard> Simulation<B> {
         false
     }
 
-    /// Advances by one event, or to `limit` if nothing happens before.
+    /// Advances by one event, or by several reads that are independent of each other, or to `limit` if nothing happens before.
     ///
     /// # Errors
     /// If the run has come to a halt.
@@ -215,7 +215,8 @@ impl<B: SimulatedBoard> Simulation<B> {
 
     /// Delivers a read, and those after it that are independent of it and before `end`; see [`together`].
     fn deliver_reads(&mut self, at: Duration, board: usize, end: Duration) {
-        let end = end.min(at + self.boards[board].latency());
+        // No answer is due before this.
+        let mut end = end.min(at + self.boards[board].latency());
         let mut reads = mem::take(&mut self.reads);
         reads.push(at, board, self.boards[board].data_len());
         while self.arrivals.peek().is_some_and(|Reverse(next)| {
@@ -226,6 +227,7 @@ impl<B: SimulatedBoard> Simulation<B> {
             self.now = self.now.max(next.at);
             match next.what {
                 Arrival::Read => {
+                    end = end.min(self.now + self.boards[next.board].latency());
                     reads.push(self.now, next.board, self.boards[next.board].data_len());
                 }
                 Arrival::Down(_) | Arrival::Up(_) => self.deliver(next),

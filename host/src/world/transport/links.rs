@@ -10,13 +10,13 @@ use super::seeker::{Cause, Outbox, Reopened, Seeker, Task};
 use super::stream::{Address, Stream, TransportError};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::collections::VecDeque;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
-use std::{io, mem};
+use std::{io, mem, thread};
 
 /// Longest time that dropped links wait for their seekers, which may be connecting.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
@@ -112,7 +112,8 @@ impl Links {
     /// # Errors
     /// If the system does not watch it.
     pub fn attach(&mut self, stream: impl Stream + 'static) -> Result<usize, TransportError> {
-        let nonblocking = fcntl_setfl(&stream, OFlags::NONBLOCK);
+        let flags = fcntl_getfl(&stream);
+        let nonblocking = flags.and_then(|flags| fcntl_setfl(&stream, flags | OFlags::NONBLOCK));
         nonblocking.map_err(|error| TransportError::NoPoll(error.into()))?;
         self.add(Box::new(stream), None)
     }
@@ -147,8 +148,11 @@ impl Links {
             (true, []) => patience,
             (true, _) => patience.min(BACKOFF_MIN),
         };
-        if self.poll.poll(&mut self.occurred, Some(patience)).is_err() {
-            // It was interrupted.
+        if let Err(error) = self.poll.poll(&mut self.occurred, Some(patience)) {
+            // Nothing has occurred. An error that stays must not keep the processor busy.
+            if error.kind() != io::ErrorKind::Interrupted {
+                thread::sleep(patience);
+            }
             return;
         }
         for event in &self.occurred {
@@ -174,14 +178,16 @@ impl Links {
 
     /// Returns the next event and its link; `None` if none occurs within `patience`.
     pub fn receive(&mut self, patience: Duration) -> Option<(usize, LinkEvent)> {
-        let deadline = Instant::now() + patience;
+        let start = Instant::now();
         loop {
-            let event = self.next_event();
-            let patience = deadline.saturating_duration_since(Instant::now());
-            if event.is_some() || patience.is_zero() {
-                return event;
+            if let Some(event) = self.next_event() {
+                return Some(event);
             }
-            self.wait(patience);
+            let left = patience.saturating_sub(start.elapsed());
+            self.wait(left);
+            if left.is_zero() {
+                return self.next_event();
+            }
         }
     }
 
