@@ -214,6 +214,7 @@ pub(crate) fn entries(mantissas: &[i32], from: u32) -> Entries<'_> {
 }
 
 /// See [`entries`].
+#[derive(Clone)]
 pub(crate) struct Entries<'m> {
     rest: &'m [i32],
     /// Coordinate of the first of the rest.

@@ -36,8 +36,8 @@ use windowing::Windowing;
 pub const DATASET: &str = "digits";
 /// Default of `--out`.
 pub const OUT: &str = "smidgen-out";
-/// Default of `--k`: K = d / 16, which sends 6 % of the coordinates.
-const DIMENSION_PER_K: usize = 16;
+/// Default of `--k`: K = d / 32, which sends 3 % of the coordinates.
+const DIMENSION_PER_K: usize = 32;
 /// Default of `--workers` in simulation.
 const SIMULATED_WORKER_COUNT: usize = 4;
 /// The largest seed. A seed has 32 bits on the wire, and the seed of x⁰ is one larger, since 0 stands for x⁰ = 0.
@@ -256,7 +256,7 @@ impl Options {
         }
     }
 
-    /// Returns the K of each worker for data of this dimension; the default is d/16, at least 1.
+    /// Returns the K of each worker for data of this dimension; the default is d/32, at least 1.
     pub fn k(&self, dimension: usize, worker_count: usize) -> Result<Vec<u32>, KError> {
         if let Some(&k) = self.k.iter().find(|&&k| k as usize > dimension) {
             return Err(KError::TooLarge { k, dimension });

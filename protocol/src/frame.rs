@@ -2,8 +2,9 @@
 //!
 //! Both ends of an exchange know its session, worker, round and first coordinate, so these do not travel. The checksum
 //! covers the payload followed by the [`Context`], as UDP's covers a pseudo-header: a frame of another session, worker
-//! or round fails its check, at no cost in bytes. An update thus costs 10 bytes around its body: 2 of COBS, 4 of the
-//! CRC, 1 of the tag and 3 of the loss.
+//! or round fails its check, at no cost in bytes. Frames of rounds have no tag either: their [`Kind`] is context as well.
+//! An update thus costs 7 bytes around its body: 2 of COBS, 4 of the CRC and 1 of the loss; a downlink costs 6, or 8 at
+//! a pace other than 0.
 //!
 //! With a key, COBS encodes a [sealed](crate::seal) payload: `head ‖ ciphertext(payload ‖ CRC-32) ‖ tag`. Sealing takes
 //! place when a [`Draft`] is closed and opening before a [`Frame`] is checked; contexts and messages are the same.
@@ -57,14 +58,36 @@ pub fn checksum_of<const N: usize>(parts: [&[u8]; N]) -> u32 {
     digest.finalize()
 }
 
+/// What a frame contains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// A [message](crate::message), whose tag travels.
+    #[default]
+    Message,
+    /// Down, body: starts the next round at pace 0; nothing of its downlink came before.
+    Round,
+    /// Down, [`Start`](crate::round::Start) and body: starts the next round.
+    Start,
+    /// Up, [`LossChange`](crate::round::LossChange) and body: the rest of an update.
+    Update,
+    /// Up, as [`Kind::Update`], with g_i set to zero before it is applied.
+    Anew,
+    /// Up, body: a part of an update; [`Down::More`](crate::message::Down::More) asks for the rest.
+    Part,
+}
+
 /// What both ends know about a frame without transmitting it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Context {
+    /// What the frame contains.
+    pub kind: Kind,
     /// The session, chosen by the host; 0 before a worker is configured.
     pub session: u32,
-    /// The sending worker; 0 for frames of the host, which carry an address.
+    /// The worker of a frame of a round, and of all frames of workers; 0 for messages of the host, which carry an
+    /// address.
     pub worker: u16,
-    /// The round that an update answers; 0 for other messages.
+    /// The round that a frame belongs to; 0 for frames of no round.
     pub round: u32,
     /// The first coordinate that an update may contain; 0 for other messages.
     pub from: u32,
@@ -72,20 +95,24 @@ pub struct Context {
 
 impl Context {
     /// Context of frames outside a session.
-    pub const SETUP: Self = Self { session: 0, worker: 0, round: 0, from: 0 };
+    pub const SETUP: Self = Self { kind: Kind::Message, session: 0, worker: 0, round: 0, from: 0 };
 
     /// Context of the host's frames in a session.
     pub const fn downlink(session: u32) -> Self {
         Self { session, ..Self::SETUP }
     }
 
-    fn bytes(&self) -> [u8; 14] {
-        let mut bytes = [0; 14];
+    /// Adds the context to a digest of a payload.
+    fn hash(&self, digest: &mut Digest<'static, u32, ChecksumTable>) {
+        let mut bytes = [0; 15];
         bytes[..4].copy_from_slice(&self.session.to_le_bytes());
         bytes[4..6].copy_from_slice(&self.worker.to_le_bytes());
         bytes[6..10].copy_from_slice(&self.round.to_le_bytes());
-        bytes[10..].copy_from_slice(&self.from.to_le_bytes());
-        bytes
+        bytes[10..14].copy_from_slice(&self.from.to_le_bytes());
+        bytes[14] = self.kind as u8;
+        // Messages are as in all versions, so that ends of different versions understand each other's greetings.
+        let hashed = if self.kind == Kind::Message { &bytes[..14] } else { &bytes[..] };
+        digest.update(hashed);
     }
 }
 
@@ -144,7 +171,7 @@ impl Payload<'_> {
 
     fn finish(mut self, context: &Context) -> usize {
         // Hashed, not written: the receiver adds its own view of the context.
-        self.digest.update(&context.bytes());
+        context.hash(&mut self.digest);
         let checksum = self.digest.finalize().to_le_bytes();
         if let Some(room) = self.out.get_mut(self.end..self.end + CHECKSUM_LEN) {
             room.copy_from_slice(&checksum);
@@ -244,12 +271,29 @@ impl Frame<'_> {
         let (payload, checksum) = self.split();
         let mut digest = CHECKSUM.digest();
         digest.update(payload);
-        digest.update(&context.bytes());
+        context.hash(&mut digest);
         if digest.finalize().to_le_bytes() == checksum {
             Ok(payload)
         } else {
             Err(Reject::Checksum)
         }
+    }
+
+    /// Returns the payload and the first of the contexts in which the checksum matches.
+    pub fn check_any(
+        &self,
+        mut contexts: impl Iterator<Item = Context>,
+    ) -> Result<(&[u8], Context), Reject> {
+        let (payload, checksum) = self.split();
+        // The payload is hashed once for all contexts.
+        let mut of_payload = CHECKSUM.digest();
+        of_payload.update(payload);
+        let matches = |context: &Context| {
+            let mut digest = of_payload.clone();
+            context.hash(&mut digest);
+            digest.finalize().to_le_bytes() == checksum
+        };
+        contexts.find(matches).map(|context| (payload, context)).ok_or(Reject::Checksum)
     }
 
     fn split(&self) -> (&[u8], [u8; CHECKSUM_LEN]) {
@@ -327,8 +371,8 @@ impl Deframer {
             return None;
         }
         let content = decode(&mut self.buffer[..wire_len - 1]);
-        // Too short for a message; an empty frame is a stray delimiter.
-        if content.len() <= CHECKSUM_LEN {
+        // Too short for a checksum; an empty frame is a stray delimiter.
+        if content.len() < CHECKSUM_LEN {
             counters.reject(Reject::Undecodable, wire_len);
             return None;
         }
@@ -363,7 +407,7 @@ mod tests {
     use crate::counters::Tally;
     use proptest::prelude::*;
 
-    const CONTEXT: Context = Context { session: 7, worker: 1, round: 3, from: 0 };
+    const CONTEXT: Context = Context { session: 7, worker: 1, round: 3, ..Context::SETUP };
 
     fn frame(payload: &[u8]) -> Vec<u8> {
         let mut out = [0; FRAME_LEN_MAX];

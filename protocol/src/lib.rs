@@ -9,6 +9,7 @@
 //!    start    batch    sparse ── method
 //!    shard    recipe
 //!  counters ── frame ── message ── recorded
+//!                 │        └── round
 //!                 └────── seal
 //! ```
 #![cfg_attr(not(test), no_std)]
@@ -22,6 +23,7 @@ pub mod message;
 pub mod method;
 pub mod recipe;
 pub mod recorded;
+pub mod round;
 pub mod seal;
 pub mod shard;
 pub mod sparse;

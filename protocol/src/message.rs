@@ -6,7 +6,8 @@
 //!
 //! The body is the rest of the payload. The host alone starts exchanges: every message down is answered by one message
 //! up, and the host repeats a message that stays unanswered. A request with a *ticket* is carried out once and
-//! answered each time it arrives. Rounds have no ticket, since the [`Context`] of their frames distinguishes them.
+//! answered each time it arrives. Frames of [rounds](crate::round) are no messages: their [`Context`] has their round and
+//! their kind, so neither a tag nor a ticket travels.
 
 mod columns;
 mod configure;
@@ -21,7 +22,7 @@ use crate::frame::{
 use crate::vector::Ratio;
 pub use columns::{COLUMNS_LEN_MAX, MeanSquare, set_column_bits};
 pub use configure::{Configure, Downlink, Init, Regulariser};
-pub use fields::{Exponents, Loss, Part, Refusal, Ticket};
+pub use fields::{Exponents, Known, Loss, Part, Refusal, Ticket};
 pub use live::{Live, LiveState, Seen};
 use postcard::ser_flavors::Flavor;
 use postcard_schema::Schema;
@@ -33,7 +34,7 @@ pub use records::{
 use serde::{Deserialize, Serialize};
 
 /// Version of the wire format, compared before anything else.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Digest of the types of all messages. Builds with different digests are incompatible.
 pub const SCHEMA: [u8; 8] = {
@@ -123,20 +124,8 @@ pub enum Down<'a> {
         ticket: Ticket,
         /// Round t.
         round: u32,
-    },
-    /// Starts the next round, whose number is in the context of the frame. Body (described, from index `from`): the
-    /// model or its change, or the change of the sum; earlier coordinates came in [`Down::Part`]s. Answered by the
-    /// update.
-    Round {
-        /// First coordinate that the body may contain.
-        from: u32,
-    },
-    /// As [`Down::Round`], with a step at a [pace](crate::step::Rule::paced) other than 0.
-    Paced {
-        /// First coordinate that the body may contain.
-        from: u32,
-        /// Pace of the step that leads to this round.
-        pace: u8,
+        /// What host and worker know of the rounds before.
+        known: Known,
     },
     /// Asks for the update of the round in the context again, from coordinate `from` on.
     More {
@@ -246,18 +235,18 @@ pub struct Ready<'a> {
 /// ```
 /// use smidgen_protocol::counters::{Counters, Reject};
 /// use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX};
-/// use smidgen_protocol::message::{Loss, Up};
+/// use smidgen_protocol::message::Up;
 ///
-/// let context = Context { session: 7, worker: 1, round: 3, from: 0 };
-/// let (message, mut wire) = (Up::Update { loss: Loss::new(1000) }, [0; FRAME_LEN_MAX]);
-/// let len = message.emit(&[0xe0], &context, &mut wire);
+/// let context = Context { session: 7, worker: 1, ..Context::SETUP };
+/// let (message, mut wire) = (Up::Ack { ticket: 3, value: 64 }, [0; FRAME_LEN_MAX]);
+/// let len = message.emit(&[], &context, &mut wire);
 ///
 /// let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
 /// let (_, frame) = deframer.feed(&wire[..len], &mut counters);
 /// let frame = frame.unwrap();
-/// assert_eq!(Up::parse(frame.check(&context).unwrap()), Ok((message, &[0xe0][..])));
-/// // In another round, the same frame fails its check.
-/// assert_eq!(frame.check(&Context { round: 4, ..context }), Err(Reject::Checksum));
+/// assert_eq!(Up::parse(frame.check(&context).unwrap()), Ok((message, &[][..])));
+/// // In another session, the same frame fails its check.
+/// assert_eq!(frame.check(&Context { session: 8, ..context }), Err(Reject::Checksum));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub enum Up<'a> {
@@ -285,18 +274,6 @@ pub enum Up<'a> {
         ticket: Ticket,
         /// Reason.
         refusal: Refusal,
-    },
-    /// Body: the update of the round in the context, from the coordinate in the context on.
-    Update {
-        /// f_i(x^t).
-        loss: Loss,
-    },
-    /// Body: as in [`Up::Update`], but incomplete; [`Down::More`] asks for the rest.
-    UpdatePart,
-    /// Body: as in [`Up::Update`], with g_i set to zero before it is applied.
-    Anew {
-        /// f_i(x^t).
-        loss: Loss,
     },
     /// Answers [`Down::Curvature`].
     Curvature {
@@ -353,12 +330,9 @@ impl<'a> Down<'a> {
     /// The ticket of a request.
     pub const fn ticket(&self) -> Option<Ticket> {
         match *self {
-            Self::Hello { .. }
-            | Self::Record { .. }
-            | Self::Live { .. }
-            | Self::Round { .. }
-            | Self::Paced { .. }
-            | Self::More { .. } => None,
+            Self::Hello { .. } | Self::Record { .. } | Self::Live { .. } | Self::More { .. } => {
+                None
+            }
             Self::Configure(Configure { ticket, .. })
             | Self::Data { ticket, .. }
             | Self::Probe { ticket, .. }
@@ -393,7 +367,7 @@ impl<'a> Down<'a> {
             | Self::Curvature { .. }
             | Self::Score { .. }
             | Self::Keep { .. } => Scope::Session,
-            Self::Round { .. } | Self::Paced { .. } | Self::More { .. } => Scope::Round,
+            Self::More { .. } => Scope::Round,
         }
     }
 }
@@ -424,11 +398,6 @@ impl<'a> Up<'a> {
         self.scope().is_setup()
     }
 
-    /// Returns whether the context of this message's frames contains a round and a first coordinate.
-    pub const fn is_of_round(&self) -> bool {
-        self.scope().is_round()
-    }
-
     const fn scope(&self) -> Scope {
         match self {
             Self::Ready(_) => Scope::Greeting,
@@ -438,7 +407,6 @@ impl<'a> Up<'a> {
             | Self::Refused { .. }
             | Self::Curvature { .. }
             | Self::Score { .. } => Scope::Session,
-            Self::Update { .. } | Self::Anew { .. } | Self::UpdatePart => Scope::Round,
         }
     }
 }
@@ -504,7 +472,7 @@ fn draft<'o>(
 }
 
 /// Lets postcard write a message straight into its frame.
-struct Head<'p, 'b>(&'p mut Payload<'b>);
+pub(crate) struct Head<'p, 'b>(pub(crate) &'p mut Payload<'b>);
 
 impl Flavor for Head<'_, '_> {
     type Output = ();

@@ -1,7 +1,7 @@
 //! Methods, compressors, update budgets and partial participation.
 
 use crate::digest::Transcript;
-use crate::sparse::Packing;
+use crate::sparse::{Form, Terms};
 use crate::vector::Ratio;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
@@ -181,9 +181,17 @@ impl Budget {
         Self { k: dimension, value_bits: 32, compressor: Compressor::TopK }
     }
 
-    /// Packing of updates with this budget.
-    pub fn packing(&self, dimension: u32) -> Packing {
-        Packing::new(dimension, self.k, self.compressor.wire_bits(self.value_bits))
+    /// Terms of a body of an update with this budget; `last_shift` is that of the worker's last update.
+    pub fn terms<'s>(
+        &self,
+        dimension: u32,
+        from: u32,
+        sum: &'s [i64],
+        last_shift: u8,
+    ) -> Terms<'s> {
+        let value_bits = self.compressor.wire_bits(self.value_bits);
+        let last = Form { shift: last_shift, value_bits, count_bits: 0 };
+        Terms { dimension, from, sum, last, budget: Some(self.k) }
     }
 }
 

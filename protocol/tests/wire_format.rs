@@ -4,18 +4,19 @@ use chacha20::{R20, hchacha};
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest;
-use smidgen_protocol::frame::{self, Context, Deframer, FRAME_LEN_MAX, Frame};
+use smidgen_protocol::frame::{self, Context, Deframer, FRAME_LEN_MAX, Frame, Kind};
 use smidgen_protocol::message::{
-    ClassRecords, Command, Configure, Down, Downlink, Exponents, Init, Live, LiveState, Loss,
-    Outcome, Part, Progress, Ready, RecordRefusal, Records, Refusal, Regulariser, SCHEMA, Seen, Up,
-    VERSION,
+    ClassRecords, Command, Configure, Down, Downlink, Exponents, Init, Known, Live, LiveState,
+    Loss, Outcome, Part, Progress, Ready, RecordRefusal, Records, Refusal, Regulariser, SCHEMA,
+    Seen, Up, VERSION,
 };
-use smidgen_protocol::method::{Compressor, Method, Participation};
+use smidgen_protocol::method::{Budget, Compressor, Method, Participation};
 use smidgen_protocol::recipe::{Feature, Features, Recipe};
 use smidgen_protocol::recorded::{RecordedRows, RowsChecksum};
+use smidgen_protocol::round::{LossChange, Start, Update};
 use smidgen_protocol::seal::{BOOT_LEN, HostSeal, Key, Salt, WorkerSeal};
 use smidgen_protocol::shard::{Columns, Header, Labels, Shard, Values, Width};
-use smidgen_protocol::sparse::{Decoder, Encoder, Packing};
+use smidgen_protocol::sparse::{Decoder, Form, Terms, encode};
 use smidgen_protocol::start;
 use smidgen_protocol::step::Rule;
 use smidgen_protocol::vector::{Ratio, round_shift};
@@ -67,13 +68,26 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 const SESSION: u32 = 0x00c0_ffee;
-const UPDATE_CONTEXT: Context = Context { session: SESSION, worker: 1, round: 3, from: 0 };
+const UPDATE_CONTEXT: Context = Context { session: SESSION, worker: 1, round: 3, ..Context::SETUP };
+const START_CONTEXT: Context = Context { round: 4, ..UPDATE_CONTEXT };
 
 /// Deframes `wire` and checks it; returns the payload.
 fn payload(wire: &[u8], context: &Context) -> Result<Vec<u8>, Reject> {
     let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
     let (_, frame) = deframer.feed(wire, &mut counters);
     frame.expect("a frame").check(context).map(<[u8]>::to_vec)
+}
+
+/// The same of a frame of a round; returns its kind as well.
+fn round_payload(
+    wire: &[u8],
+    contexts: impl Iterator<Item = Context>,
+) -> Result<(Vec<u8>, Kind), Reject> {
+    let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
+    let (_, frame) = deframer.feed(wire, &mut counters);
+    let frame = frame.expect("a frame");
+    let (payload, context) = frame.check_any(contexts)?;
+    Ok((payload.to_vec(), context.kind))
 }
 
 fn emitted(emit: impl FnOnce(&mut [u8; FRAME_LEN_MAX]) -> usize) -> Vec<u8> {
@@ -170,11 +184,9 @@ fn downs() -> Vec<(&'static str, u16, Down<'static>, Vec<u8>)> {
             "down.part",
             1,
             Down::Part { ticket: 5, part: Part::Estimator, from: 0, until: 64 },
-            described(),
+            plain(),
         ),
-        ("down.begin", 1, Down::Begin { ticket: 6, round: 0 }, vec![]),
-        ("down.round", 1, Down::Round { from: 0 }, described()),
-        ("down.paced", 1, Down::Paced { from: 0, pace: 11 }, described()),
+        ("down.begin", 1, Down::Begin { ticket: 6, round: 9, known: KNOWN }, vec![]),
         ("down.more", 1, Down::More { from: 116 }, vec![]),
         ("down.curvature", 1, Down::Curvature { ticket: 7 }, vec![]),
         record("down.record.status", Command::Status),
@@ -218,9 +230,6 @@ fn ups() -> Vec<(&'static str, Up<'static>, Vec<u8>)> {
             Up::Refused { ticket: 300, refusal: Refusal::Configuration },
             vec![],
         ),
-        ("up.update", Up::Update { loss: Loss::new(0x12345) }, update8()),
-        ("up.update_part", Up::UpdatePart, update8()),
-        ("up.anew", Up::Anew { loss: Loss::new(0x12345) }, update8()),
         (
             "up.curvature",
             Up::Curvature { ticket: 7, l_i: Ratio { mantissa: 0x5400_0000, exponent: 29 } },
@@ -242,6 +251,9 @@ fn refused() -> Records<'static> {
 }
 
 type Entry = (u32, i64);
+/// Entries of `body.cut`, and its length.
+const CUT: usize = 224;
+const CUT_LEN: usize = 444;
 
 fn encoded(mut encoder: impl FnMut(&mut [u8]) -> usize) -> Vec<u8> {
     let mut buffer = vec![0; 4096];
@@ -250,50 +262,86 @@ fn encoded(mut encoder: impl FnMut(&mut [u8]) -> usize) -> Vec<u8> {
     buffer
 }
 
-fn body(packing: Packing, shift: u8, from: u32, entries: &[Entry]) -> Vec<u8> {
-    encoded(|buffer| {
-        let mut encoder = Encoder::new(buffer, packing, shift, from);
-        entries.iter().for_each(|&(index, mantissa)| encoder.push(index, mantissa).unwrap());
-        encoder.finish()
-    })
+/// The body of entries that all fit.
+fn body(terms: &Terms, form: Form, entries: &[Entry]) -> Vec<u8> {
+    encoded(|buffer| encode(buffer, terms, form, entries.iter().copied()).len)
 }
 
-const DESCRIBED: [Entry; 3] = [(1, 300), (2, -1), (40, -70_000)];
+const PLAIN: [Entry; 3] = [(1, 300), (2, -1), (40, -70_000)];
 const UPDATE8: [Entry; 4] = [(5, 128), (9, -1), (10, 77), (63, -128)];
+const CHANGE: Form = Form { shift: 0, value_bits: 17, count_bits: 2 };
+const KNOWN: Known = Known { loss: Loss::new(0x12345), shift: 3, downlink: CHANGE };
 
-fn described() -> Vec<u8> {
-    encoded(|buffer| {
-        let mut encoder = Encoder::described(buffer, Packing::new(64, 3, 18), 0, 0);
-        DESCRIBED.iter().for_each(|&(index, mantissa)| encoder.push(index, mantissa).unwrap());
-        encoder.finish()
-    })
+fn sum() -> Vec<i64> {
+    (0..64).map(|j| if j < 32 { 1000 * (j - 9) } else { 0 }).collect()
+}
+
+fn plain() -> Vec<u8> {
+    body(&Terms::plain(64, 0), Form { value_bits: 18, ..Form::FIRST }, &PLAIN)
+}
+
+fn change() -> Vec<u8> {
+    let terms = Terms { sum: &sum(), last: CHANGE, ..Terms::plain(64, 0) };
+    body(&terms, Form { value_bits: 18, ..CHANGE }, &PLAIN)
 }
 
 fn update8() -> Vec<u8> {
-    body(Packing::new(64, 4, 8), 3, 0, &UPDATE8)
+    let terms = top_k(4, 8).terms(64, 0, &[], 3);
+    body(&terms, terms.last, &UPDATE8)
+}
+
+fn top_k(k: u32, value_bits: u8) -> Budget {
+    Budget { k, value_bits, compressor: Compressor::TopK }
 }
 
 fn check_bodies(examples: &mut Examples) {
-    let example = examples.take("body.described", &described());
-    let decoder = Decoder::described(&example, 64, 0).unwrap();
-    assert_eq!((decoder.check(64), decoder.shift()), (Ok(3), 0));
-    assert_eq!(decoder.entries().collect::<Vec<_>>(), DESCRIBED);
+    let sum = sum();
+    let last = CHANGE;
+    for (name, terms, made) in [
+        ("body.plain", Terms::plain(64, 0), plain()),
+        ("body.change", Terms { sum: &sum, last, ..Terms::plain(64, 0) }, change()),
+    ] {
+        let example = examples.take(name, &made);
+        let decoder = Decoder::new(&example, &terms).unwrap();
+        assert_eq!((decoder.check(terms.sum, 64), decoder.shift()), (Ok(3), 0));
+        assert_eq!(decoder.form(), Form { shift: 0, value_bits: 18, count_bits: 2 });
+        assert_eq!(decoder.entries(terms.sum).collect::<Vec<_>>(), PLAIN);
+    }
 
     let dense: Vec<Entry> = (0..8).zip([1, -2, 3, -4, 5, -6, 7, -8]).collect();
-    for (name, dimension, k, bits, shift, from, entries) in [
-        ("body.update8", 64, 4, 8, 3, 0, &UPDATE8[..]),
-        ("body.update32", 112, 1, 32, 0, 0, &[(77, -0x1234_5678)]),
-        ("body.escape", 4096, 100, 4, 0, 0, &[(7, 1), (4000, -8)]),
-        ("body.dense", 8, 8, 4, 0, 0, &dense),
-        ("body.rest", 64, 4, 8, 3, 10, &UPDATE8[2..]),
-        ("body.empty", 64, 4, 8, 0, 0, &[]),
+    for (name, dimension, (k, bits), shift, from, sum, entries) in [
+        ("body.update8", 64, (4, 8), 3, 0, &[][..], &UPDATE8[..]),
+        ("body.update8_sum", 64, (4, 8), 3, 0, &sum, &UPDATE8),
+        ("body.update32", 112, (1, 32), 0, 0, &[], &[(77, -0x1234_5678)]),
+        ("body.fewer", 4096, (100, 4), 0, 0, &[], &[(7, 1), (4000, -8)]),
+        ("body.dense", 8, (8, 4), 0, 0, &[], &dense),
+        ("body.rest", 64, (4, 8), 3, 10, &[], &UPDATE8[2..]),
+        ("body.empty", 64, (4, 8), 0, 0, &[], &[]),
     ] {
-        let packing = Packing::new(dimension, k, bits);
-        let example = examples.take(name, &body(packing, shift, from, entries));
-        let decoder = Decoder::new(&example, packing, from).unwrap();
-        assert_eq!((decoder.check(dimension), decoder.shift()), (Ok(entries.len() as u32), shift));
-        assert_eq!(decoder.entries().collect::<Vec<_>>(), entries, "{name}");
+        let terms = top_k(k, bits).terms(dimension, from, sum, shift);
+        let example = examples.take(name, &body(&terms, terms.last, entries));
+        let decoder = Decoder::new(&example, &terms).unwrap();
+        let found = (decoder.check(sum, dimension), decoder.shift());
+        assert_eq!(found, (Ok(entries.len() as u32), shift));
+        assert_eq!(decoder.entries(sum).collect::<Vec<_>>(), entries, "{name}");
     }
+    check_cut(examples);
+}
+
+/// An update of which a body has the first half.
+fn check_cut(examples: &mut Examples) {
+    let all: Vec<Entry> =
+        (0..600).map(|i| (2 * i, [1, -1][i as usize % 2] * i64::from(i + 1))).collect();
+    let terms = top_k(600, 32).terms(1200, 0, &[], 0);
+    let mut out = [0; 463];
+    let written = encode(&mut out, &terms, terms.last, all.iter().copied());
+    let count = (written.until / 2) as usize;
+    let ends = [&out[..4], &out[written.len - 4..written.len]].concat();
+    examples.take("body.cut", &ends);
+    let decoder = Decoder::new(&out[..written.len], &terms).unwrap();
+    assert_eq!(decoder.check(&[], 1200), Ok(count as u32));
+    assert!(decoder.entries(&[]).eq(all[..count].iter().copied()));
+    assert_eq!((count, written.len), (CUT, CUT_LEN), "as documented");
 }
 
 fn check_messages(examples: &mut Examples) {
@@ -316,21 +364,29 @@ fn check_frames(examples: &mut Examples) {
     let found = payload(&example, &Context::SETUP).unwrap();
     assert_eq!(Down::parse(&found), Ok((0, hello, &[][..])));
 
-    let context = Context { round: 4, ..Context::downlink(SESSION) };
-    let round = Down::Round { from: 0 };
-    let wire = emitted(|out| round.emit(1, &described(), &context, out));
-    let example = examples.take("frame.round", &wire);
-    let found = payload(&example, &context).unwrap();
-    assert_eq!(Down::parse(&found), Ok((1, round, &described()[..])));
-
-    let update = Up::Update { loss: Loss::new(0x12345) };
-    let wire = emitted(|out| update.emit(&update8(), &UPDATE_CONTEXT, out));
-    let example = examples.take("frame.update", &wire);
-    assert_eq!(example.len(), update8().len() + 10, "documented overhead of an update");
-    let found = payload(&example, &UPDATE_CONTEXT).unwrap();
-    assert_eq!(Up::parse(&found), Ok((update, &update8()[..])));
-    let late = Context { round: 4, ..UPDATE_CONTEXT };
-    assert_eq!(payload(&example, &late), Err(Reject::Checksum));
+    for (name, start) in
+        [("frame.round", Start::default()), ("frame.start", Start { from: 0, pace: 11 })]
+    {
+        let wire = emitted(|out| start.draft(&change(), &START_CONTEXT, out).close());
+        let example = examples.take(name, &wire);
+        let (found, kind) = round_payload(&example, Start::contexts(START_CONTEXT)).unwrap();
+        assert_eq!(Start::parse(kind, &found), Ok((start, &change()[..])));
+    }
+    let change = LossChange::between(0, -100);
+    for (name, update) in [
+        ("frame.update", Update::Last(change)),
+        ("frame.anew", Update::Anew(change)),
+        ("frame.part", Update::Part),
+    ] {
+        let wire = emitted(|out| update.draft(&update8(), &UPDATE_CONTEXT, out).close());
+        let example = examples.take(name, &wire);
+        let around = if update == Update::Part { 6 } else { 7 };
+        assert_eq!(example.len(), update8().len() + around, "documented overhead of an update");
+        let (found, kind) = round_payload(&example, Update::contexts(UPDATE_CONTEXT)).unwrap();
+        assert_eq!(Update::parse(kind, &found), Ok((update, &update8()[..])));
+        let late = round_payload(&example, Update::contexts(START_CONTEXT));
+        assert_eq!(late, Err(Reject::Checksum));
+    }
 
     let full = [0xaau8; 254];
     let wire = emitted(|out| frame::emit(&Context::SETUP, out, |frame| frame.push(&full[..250])));
@@ -387,20 +443,20 @@ fn check_seals(examples: &mut Examples) {
     let found = opened(&example, &Context::SETUP, |frame| host.open(frame)).unwrap();
     assert_eq!(Up::parse(&found), Ok((Up::Ready(READY), &[][..])));
 
-    let context = Context { round: 4, ..Context::downlink(SESSION) };
-    let round = Down::Round { from: 0 };
-    let example = sealed(|out| host.close(round.draft(1, &described(), &context, out), || salt_h));
+    let (start, round) = (Start::default(), Context { kind: Kind::Round, ..START_CONTEXT });
+    let example = sealed(|out| host.close(start.draft(&change(), &START_CONTEXT, out), || salt_h));
     let example = examples.take("seal.round", &example);
-    let found = opened(&example, &context, |frame| worker.open(frame)).unwrap();
-    assert_eq!(Down::parse(&found), Ok((1, round, &described()[..])));
-    assert_eq!(opened(&example, &context, |frame| worker.open(frame)), Err(Reject::Seal), "replay");
+    let found = opened(&example, &round, |frame| worker.open(frame)).unwrap();
+    assert_eq!(Start::parse(Kind::Round, &found), Ok((start, &change()[..])));
+    assert_eq!(opened(&example, &round, |frame| worker.open(frame)), Err(Reject::Seal), "replay");
 
-    let update = Up::Update { loss: Loss::new(0x12345) };
+    let update = Update::Last(LossChange::between(0, -100));
     let example = sealed(|out| worker.close(update.draft(&update8(), &UPDATE_CONTEXT, out)));
     let example = examples.take("seal.update", &example);
-    assert_eq!(example.len(), update8().len() + 27, "documented overhead of a sealed update");
-    let found = opened(&example, &UPDATE_CONTEXT, |frame| host.open(frame)).unwrap();
-    assert_eq!(Up::parse(&found), Ok((update, &update8()[..])));
+    assert_eq!(example.len(), update8().len() + 24, "documented overhead of a sealed update");
+    let of_update = Context { kind: Kind::Update, ..UPDATE_CONTEXT };
+    let found = opened(&example, &of_update, |frame| host.open(frame)).unwrap();
+    assert_eq!(Update::parse(Kind::Update, &found), Ok((update, &update8()[..])));
 }
 
 fn check_numbers(examples: &mut Examples) {
@@ -412,6 +468,12 @@ fn check_numbers(examples: &mut Examples) {
     let rows: Vec<_> = Batch { size: 5, seed: 7 }.selection(1, 3).runs(20).flatten().collect();
     examples.take("batch", &rows.iter().map(|&row| row as u8).collect::<Vec<_>>());
     examples.take("digest", &digest::vector(&[1, 0, -2]).to_le_bytes());
+    let changes = [0, 5, -5, 100, -100, 70_000, -Loss::MAX].map(|now| {
+        let update = Update::Last(LossChange::between(0, now));
+        let wire = emitted(|out| update.draft(&[], &UPDATE_CONTEXT, out).close());
+        round_payload(&wire, Update::contexts(UPDATE_CONTEXT)).unwrap().0[0]
+    });
+    examples.take("loss.changes", &changes);
     let context = [&SESSION.to_le_bytes()[..], &[1, 0], &3u32.to_le_bytes(), &[0; 4]].concat();
     let context = examples.take("context", &context);
     // A frame's checksum covers its payload and the context.
@@ -562,8 +624,14 @@ fn mean_body_len(d: u32, k: u32, value_bits: u8) -> f64 {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             indices.insert((((state >> 32) * u64::from(d)) >> 32) as u32);
         }
-        let entries: Vec<Entry> = indices.into_iter().map(|index| (index, 1)).collect();
-        len += body(Packing::new(d, k, value_bits), 0, 0, &entries).len();
+        let mut mantissa = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let magnitude = 1 + (state >> 1 >> (64 - value_bits)) as i64;
+            if state >> 63 == 0 { magnitude } else { -magnitude }
+        };
+        let entries: Vec<Entry> = indices.into_iter().map(|index| (index, mantissa())).collect();
+        let terms = top_k(k, value_bits).terms(d, 0, &[], 0);
+        len += body(&terms, terms.last, &entries).len();
     }
     len as f64 / f64::from(trials)
 }

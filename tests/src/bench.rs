@@ -2,15 +2,16 @@
 
 pub mod slope;
 
-use crate::frames::{compute, transmitted, unchecked_payload};
+use crate::frames::{compute, payload_of_any, transmitted, unchecked_payload};
 use crate::recording::ScriptedRecorder;
 use slope::Slope;
 use smidgen_aggregator::{Aggregator, Closed, Event, Failure, Setup};
 use smidgen_firmware::objective::ObjectiveSet;
 use smidgen_firmware::run::sync_journal;
 use smidgen_firmware::worker::{Board, Worker, memory_len};
-use smidgen_protocol::frame::FRAME_LEN_MAX;
-use smidgen_protocol::message::{Down, Ticket, Up};
+use smidgen_protocol::frame::{Context, FRAME_LEN_MAX, Kind};
+use smidgen_protocol::message::{Down, Ticket};
+use smidgen_protocol::round::{Start, Update};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -74,8 +75,8 @@ pub struct Request<'f> {
     pub worker: usize,
     /// The link that it is sent on.
     pub link: usize,
-    /// What it asks for.
-    pub message: Down<'f>,
+    /// What it asks for; `None` is the start of a round after the first.
+    pub message: Option<Down<'f>>,
     /// The round that is open.
     pub round: Option<u32>,
     /// The run is being ended.
@@ -84,9 +85,9 @@ pub struct Request<'f> {
     pub frame: &'f [u8],
 }
 
-/// A message starts a round after the first.
-pub fn is_round(message: &Down) -> bool {
-    matches!(message, Down::Round { .. } | Down::Paced { .. })
+/// A request starts a round after the first.
+pub fn is_round(message: &Option<Down>) -> bool {
+    message.is_none()
 }
 
 /// Chooses the fault of every request.
@@ -114,8 +115,8 @@ pub struct Node<R> {
 /// What a worker was asked for, as its frames show.
 #[derive(Debug, Default)]
 struct Asked {
-    /// Payload of the latest request.
-    payload: Vec<u8>,
+    /// Payload of the latest request; `None` if it starts a round.
+    message: Option<Vec<u8>>,
     ticket: Ticket,
     opened: Ticket,
     /// The round of its latest update.
@@ -137,6 +138,7 @@ pub struct Bench<R> {
     /// Number of exchanges with a fault.
     pub faults: u32,
     memory_len: usize,
+    session: u32,
     asked: Vec<Asked>,
     /// A frame that the host has sent and that has not been delivered.
     held: Option<(usize, Vec<u8>)>,
@@ -171,6 +173,7 @@ impl<R: ObjectiveSet> Bench<R> {
         Self {
             nodes: (0..count).map(node).collect(),
             cables: (0..count).collect(),
+            session: setup.session,
             host: Aggregator::new(setup),
             now: Duration::ZERO,
             rule: Box::new(|_| PASS),
@@ -198,9 +201,22 @@ impl<R: ObjectiveSet> Bench<R> {
         (0..self.nodes.len()).find(|&worker| self.host.link(worker) == link).expect("a link")
     }
 
-    /// The latest request to a worker.
+    /// The latest request to a worker; `None` is the start of a round after the first.
     pub fn asked(&self, worker: usize) -> Option<Down<'_>> {
-        Down::parse(&self.asked[worker].payload).ok().map(|(_, message, _)| message)
+        self.asked[worker].message.as_deref().map(message)
+    }
+
+    /// The context of frames of the open round.
+    fn of_round(&self, worker: usize) -> Context {
+        let (session, worker) = (self.session, worker as u16 + 1);
+        let round = self.host.open_round().unwrap_or(0);
+        Context { session, worker, round, ..Context::SETUP }
+    }
+
+    /// The payload of a message; `None` if the frame starts a round.
+    fn message_of(&self, worker: usize, frame: &[u8]) -> Option<Vec<u8>> {
+        let starts = payload_of_any(frame, Start::contexts(self.of_round(worker))).is_some();
+        (!starts).then(|| unchecked_payload(frame))
     }
 
     /// The latest ticket of a request to a worker.
@@ -221,14 +237,15 @@ impl<R: ObjectiveSet> Bench<R> {
         let mut out = [0; FRAME_LEN_MAX];
         let (link, len) = self.host.poll_transmit(self.now, &mut out)?;
         let worker = self.worker(link);
-        let Asked { payload, ticket, opened, .. } = &mut self.asked[worker];
-        *payload = unchecked_payload(&out[..len]);
-        if let Ok((_, message, _)) = Down::parse(payload) {
-            *ticket = message.ticket().unwrap_or(*ticket);
+        let payload = self.message_of(worker, &out[..len]);
+        let asked = &mut self.asked[worker];
+        if let Some(message) = payload.as_deref().map(message) {
+            asked.ticket = message.ticket().unwrap_or(asked.ticket);
             if let Down::Configure(configure) = message {
-                *opened = configure.ticket;
+                asked.opened = configure.ticket;
             }
         }
+        asked.message = payload;
         Some((link, out[..len].to_vec()))
     }
 
@@ -263,8 +280,13 @@ impl<R: ObjectiveSet> Bench<R> {
     fn take_answer(&mut self, link: usize, answer: &[u8]) {
         let worker = self.worker(link);
         let (round, before) = (self.host.open_round(), self.host.counters(worker).accepted);
+        let from = match self.asked(worker) {
+            Some(Down::More { from }) => from,
+            Some(_) | None => 0,
+        };
+        let context = Context { from, ..self.of_round(worker) };
         self.arrive(link, answer);
-        if self.host.counters(worker).accepted != before && ends_update(answer) {
+        if self.host.counters(worker).accepted != before && ends_update(answer, context) {
             self.asked[worker].updated = round;
         }
     }
@@ -272,8 +294,8 @@ impl<R: ObjectiveSet> Bench<R> {
     fn exchange(&mut self, link: usize, frame: &[u8]) {
         let (worker, node) = (self.worker(link), self.cables[link]);
         let (round, is_ending) = (self.host.open_round(), self.is_ending);
-        let payload = unchecked_payload(frame);
-        let (_, message, _) = Down::parse(&payload).expect("the host sends messages");
+        let payload = self.message_of(worker, frame);
+        let message = payload.as_deref().map(message);
         let fault = (self.rule)(Request { worker, link, message, round, is_ending, frame });
         self.faults += u32::from(fault != PASS);
         self.nodes[link].sent += frame.len() as u64;
@@ -383,7 +405,7 @@ impl<R: ObjectiveSet> Bench<R> {
         &mut self,
         worker: usize,
         round: Option<u32>,
-        is_awaited: impl Fn(&Down) -> bool,
+        is_awaited: impl Fn(&Option<Down>) -> bool,
     ) {
         for _ in 0..STEPS_MAX {
             while let Some(event) = self.host.poll_event() {
@@ -394,7 +416,7 @@ impl<R: ObjectiveSet> Bench<R> {
             while let Some((link, frame)) = self.next_frame() {
                 let found = self.worker(link) == worker
                     && self.host.open_round() == round
-                    && self.asked(worker).is_some_and(|message| is_awaited(&message));
+                    && is_awaited(&self.asked(worker));
                 if found {
                     self.held = Some((link, frame));
                     return;
@@ -512,8 +534,13 @@ fn start<R: ObjectiveSet>(identity: u64, memory_len: usize) -> Worker<Vec<u64>> 
     Worker::new::<R>(board, vec![u64::MAX; memory_len / 8])
 }
 
+/// The message in a payload.
+fn message(payload: &[u8]) -> Down<'_> {
+    Down::parse(payload).expect("the host sends messages, or starts rounds").1
+}
+
 /// An intact frame is the last one of an update.
-fn ends_update(frame: &[u8]) -> bool {
-    let payload = unchecked_payload(frame);
-    matches!(Up::parse(&payload), Ok((Up::Update { .. } | Up::Anew { .. }, _)))
+fn ends_update(frame: &[u8], of_round: Context) -> bool {
+    let found = payload_of_any(frame, Update::contexts(of_round));
+    found.is_some_and(|(_, context)| context.kind != Kind::Part)
 }

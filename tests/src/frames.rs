@@ -26,6 +26,20 @@ pub fn payload(wire: &[u8], context: &Context) -> Option<Vec<u8>> {
     deframed(wire, |frame| frame.check(context).ok().map(<[u8]>::to_vec))
 }
 
+/// The payload of the only frame in `wire`, and the first of the contexts that it is valid in.
+///
+/// # Panics
+/// If `wire` is not one frame.
+pub fn payload_of_any(
+    wire: &[u8],
+    contexts: impl Iterator<Item = Context>,
+) -> Option<(Vec<u8>, Context)> {
+    deframed(wire, |frame| {
+        let (payload, context) = frame.check_any(contexts).ok()?;
+        Some((payload.to_vec(), context))
+    })
+}
+
 /// The payload of the only frame in `wire`, whatever its context.
 ///
 /// # Panics

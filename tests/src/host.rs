@@ -12,6 +12,7 @@
 //! [`training`] adds a model and its steps; the fuzz target `worker` draws messages instead.
 
 pub mod training;
+mod twin;
 
 use crate::frames::{self, frame};
 use crate::recording::ScriptedRecorder;
@@ -19,10 +20,14 @@ use smidgen_firmware::objective::ObjectiveSet;
 use smidgen_firmware::worker::Worker;
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::{Context, FRAME_LEN_MAX};
-use smidgen_protocol::message::{BROADCAST, Configure, Down, Exponents, Refusal, Ticket, Up};
+use smidgen_protocol::message::{
+    BROADCAST, Configure, Down, Exponents, Known, Refusal, Ticket, Up,
+};
+use smidgen_protocol::round::{Start, Update};
 use smidgen_protocol::sparse::{self, Decoder};
 use smidgen_protocol::vector::Ratio;
 use training::Model;
+use twin::Twin;
 
 /// Bytes of data in one message of the setup.
 const CHUNK_LEN: usize = 200;
@@ -67,6 +72,10 @@ pub struct Host<R> {
     pub gamma_n: Ratio,
     /// g_i as its updates define it.
     pub mirror: Vec<i32>,
+    /// What else it holds that bodies refer to.
+    pub twin: Twin,
+    /// What both know at the start of the round, also after a restart.
+    pub known: Known,
     /// Bytes sent since it was started.
     pub sent: u64,
     /// The model of a host that trains; empty otherwise.
@@ -95,6 +104,8 @@ impl<R: ObjectiveSet> Host<R> {
             exponents: Exponents::default(),
             gamma_n: Ratio::default(),
             mirror: vec![],
+            twin: Twin::new(),
+            known: Twin::new().known,
             sent: 0,
             model: Model::default(),
             recorder: None,
@@ -123,10 +134,15 @@ impl<R: ObjectiveSet> Host<R> {
         Context { worker: self.configure.worker, ..self.session() }
     }
 
-    /// The context in which the worker accepts a message now.
-    pub fn context(&self, message: &Down) -> Context {
+    /// The context in which the worker accepts a request now.
+    pub fn context(&self, request: &Request) -> Context {
+        let message = match request {
+            Request::Start(_) => {
+                return Context { round: self.round.wrapping_add(1), ..self.worker_context() };
+            }
+            Request::Message(message) => message,
+        };
         let round = match message {
-            Down::Round { .. } | Down::Paced { .. } => self.round.wrapping_add(1),
             Down::More { .. } => self.round,
             Down::Hello { .. } | Down::Configure(_) | Down::Record { .. } | Down::Live { .. } => {
                 return Context::SETUP;
@@ -143,14 +159,11 @@ impl<R: ObjectiveSet> Host<R> {
         Context { round, ..self.session() }
     }
 
-    /// The address of a message.
-    pub fn address(&self, message: &Down) -> u16 {
-        if message.is_setup() { BROADCAST } else { self.configure.worker }
-    }
-
-    /// The frame of a message in its context.
-    pub fn frame(&self, message: Down, body: &[u8]) -> Vec<u8> {
-        emit(message, self.address(&message), body, self.context(&message))
+    /// The frame of a request in its context.
+    pub fn frame<'a>(&self, request: impl Into<Request<'a>>, body: &[u8]) -> Vec<u8> {
+        let request = request.into();
+        let address = if request.is_setup() { BROADCAST } else { self.configure.worker };
+        emit(request, address, body, self.context(&request))
     }
 
     /// The next message of the setup and its body; `None` after the setup.
@@ -167,12 +180,22 @@ impl<R: ObjectiveSet> Host<R> {
         })
     }
 
-    /// Notes what a message does that the worker accepted.
-    pub fn note(&mut self, message: &Down, body: &[u8]) {
+    /// Notes what a request does that the worker accepted.
+    pub fn note(&mut self, request: &Request, body: &[u8]) {
+        let message = match request {
+            Request::Start(start) => {
+                self.twin.start(start, self.configure.downlink, body);
+                self.known = self.twin.known;
+                self.round = self.round.wrapping_add(1);
+                return;
+            }
+            Request::Message(message) => message,
+        };
         self.ticket = message.ticket().unwrap_or(self.ticket);
         match *message {
             Down::Configure(Configure { ticket, .. }) => {
                 self.configure.ticket = ticket;
+                self.twin = Twin::configured(&self.configure);
                 self.hold(0);
             }
             Down::Data { offset, .. }
@@ -180,13 +203,18 @@ impl<R: ObjectiveSet> Host<R> {
             {
                 self.hold(self.held + body.len());
             }
-            Down::Announce { .. } => self.stage = Stage::Begin,
-            Down::Begin { round, .. } => (self.round, self.stage) = (round, Stage::Round),
-            Down::Round { .. } | Down::Paced { .. } => self.round = self.round.wrapping_add(1),
+            Down::Announce { exponents, .. } => {
+                self.twin.announce(exponents);
+                self.stage = Stage::Begin;
+            }
+            Down::Begin { round, known, .. } => {
+                (self.twin.known, self.known) = (known, known);
+                (self.round, self.stage) = (round, Stage::Round);
+            }
+            Down::Part { part, from, until, .. } => self.twin.part(part, from..until, body),
             Down::Hello { .. }
             | Down::Data { .. }
             | Down::Probe { .. }
-            | Down::Part { .. }
             | Down::Curvature { .. }
             | Down::Record { .. }
             | Down::Score { .. }
@@ -246,14 +274,15 @@ impl<R: ObjectiveSet> Host<R> {
         }
     }
 
-    /// Sends a message. Returns its answer.
+    /// Sends a request. Returns its answer.
     ///
     /// # Panics
     /// If there is none.
-    pub fn ask(&mut self, message: Down, body: &[u8]) -> Vec<u8> {
-        let wire = self.frame(message, body);
+    pub fn ask<'a>(&mut self, request: impl Into<Request<'a>>, body: &[u8]) -> Vec<u8> {
+        let request = request.into();
+        let wire = self.frame(request, body);
         if self.send(&wire) {
-            self.note(&message, body);
+            self.note(&request, body);
         }
         self.serve().expect("every message down is answered")
     }
@@ -321,21 +350,29 @@ impl<R: ObjectiveSet> Host<R> {
         let budget = init.budget(self.round, dimension, self.configure.budget());
         let context = Context { round: self.round, ..self.worker_context() };
         let (mut frames, mut entries, mut from, mut wire) = (vec![], vec![], 0, first);
+        let mut shift = self.twin.known.shift;
         loop {
-            let payload = frames::payload(&wire, &Context { from, ..context })?;
-            let (message, body) = Up::parse(&payload).ok()?;
-            if !message.is_of_round() {
-                return None;
-            }
+            let of = Context { from, ..context };
+            let (payload, Context { kind, .. }) =
+                frames::payload_of_any(&wire, Update::contexts(of))?;
+            let (update, body) = Update::parse(kind, &payload).ok()?;
             frames.push(wire);
-            let decoder = Decoder::new(body, budget.packing(dimension), from).expect("a good body");
-            decoder.check(dimension).expect("a good body");
-            let shift = decoder.shift();
-            entries.extend(decoder.entries().map(|(j, m)| (j, budget.compressor.expand(m))));
-            if message != Up::UpdatePart {
-                if matches!(message, Up::Anew { .. }) {
+            let sum = self.twin.sum();
+            let terms = budget.terms(dimension, from, sum, self.twin.known.shift);
+            let decoder = Decoder::new(body, &terms).expect("a good body");
+            if decoder.check(sum, dimension).expect("a good body") > 0 {
+                shift = decoder.shift();
+            }
+            entries.extend(decoder.entries(sum).map(|(j, m)| (j, budget.compressor.expand(m))));
+            let change = match update {
+                Update::Part => None,
+                Update::Last(change) => Some(change),
+                Update::Anew(change) => {
                     self.mirror.fill(0);
+                    Some(change)
                 }
+            };
+            if let Some(change) = change {
                 // Such an update holds all coordinates, whatever K is.
                 let all = budget.compressor.sends_all_coordinates();
                 let k = if all { dimension } else { budget.k };
@@ -343,6 +380,7 @@ impl<R: ObjectiveSet> Host<R> {
                 sparse::apply(&mut self.mirror, entries.into_iter(), shift, &mut 0, |_, _, _| {});
                 let g_i = self.worker.state().map(|(_, g_i)| g_i);
                 assert_eq!(g_i, Some(&self.mirror[..]), "mirror equals worker");
+                self.twin.after = Some((change.after(self.twin.known.loss.mantissa()), shift));
                 return Some(frames);
             }
             from = entries.last().map_or(from, |(j, _)| j + 1);
@@ -363,9 +401,50 @@ impl<R: ObjectiveSet> Host<R> {
     }
 }
 
-/// The frame of a message in any context, at any address.
-pub fn emit(message: Down, address: u16, body: &[u8], context: Context) -> Vec<u8> {
-    frame(|out| message.emit(address, body, &context, out))
+/// The frame of a request in any context, at any address, which a start of a round has in its context.
+pub fn emit<'a>(
+    request: impl Into<Request<'a>>,
+    address: u16,
+    body: &[u8],
+    context: Context,
+) -> Vec<u8> {
+    frame(|out| match request.into() {
+        Request::Message(message) => message.emit(address, body, &context, out),
+        Request::Start(start) => {
+            start.draft(body, &Context { worker: address, ..context }, out).close()
+        }
+    })
+}
+
+/// What a host asks a worker.
+#[derive(Clone, Copy, Debug)]
+pub enum Request<'a> {
+    /// A message.
+    Message(Down<'a>),
+    /// The start of a round.
+    Start(Start),
+}
+
+impl<'a> From<Down<'a>> for Request<'a> {
+    fn from(message: Down<'a>) -> Self {
+        Self::Message(message)
+    }
+}
+
+impl From<Start> for Request<'_> {
+    fn from(start: Start) -> Self {
+        Self::Start(start)
+    }
+}
+
+impl Request<'_> {
+    /// See [`Down::is_setup`].
+    pub fn is_setup(&self) -> bool {
+        match self {
+            Self::Message(message) => message.is_setup(),
+            Self::Start(_) => false,
+        }
+    }
 }
 
 /// The payload of the only frame in `wire`.

@@ -12,11 +12,12 @@ use crate::recorder::store::{Mapped, Store};
 use embedded_storage::nor_flash::NorFlash;
 use smidgen_protocol::counters::{Counters, Reject};
 use smidgen_protocol::digest;
-use smidgen_protocol::frame::{Context, Draft, FRAME_LEN_MAX, Frame, checksum};
+use smidgen_protocol::frame::{Context, Draft, FRAME_LEN_MAX, Frame, Kind, checksum};
 use smidgen_protocol::message::{
     BROADCAST, Command, Configure, Down, Live, Ready, Records, Refusal, SCHEMA, Ticket, Up, VERSION,
 };
 use smidgen_protocol::recorded::RecordedRows;
+use smidgen_protocol::round::Start;
 
 /// Name and identity of a board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,12 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
     /// Handles a frame. A repeated request is answered again and reported as [`Reject::Repeated`].
     pub(super) fn handle(&mut self, frame: &Frame, saturated: &mut u32) -> Result<(), Reject> {
         let (payload, context) = self.check(frame)?;
+        if context.kind != Kind::Message {
+            let (start, body) = Start::parse(context.kind, payload)?;
+            let session = self.session.as_mut().ok_or(Reject::Unexpected)?;
+            let mut buffers = session.layout.split(self.memory.as_mut());
+            return session.begin_next(context.round, start, body, &mut buffers, saturated);
+        }
         let (address, message, body) = Down::parse(payload)?;
         let own = self.session.as_ref().map(|session| session.worker);
         // The context does not contain the address, so another worker's frame of the same session passes the checksum.
@@ -77,8 +84,6 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             | Down::Announce { .. }
             | Down::Part { .. }
             | Down::Begin { .. }
-            | Down::Round { .. }
-            | Down::Paced { .. }
             | Down::More { .. }
             | Down::Curvature { .. }
             | Down::Score { .. }
@@ -90,21 +95,33 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
         }
     }
 
-    /// Checks a frame in the contexts that are possible for its message; returns the payload and the matching context.
+    /// Checks a frame in the contexts that it may have; returns the payload and the matching context.
     fn check<'f>(&self, frame: &'f Frame) -> Result<(&'f [u8], Context), Reject> {
         let session = self.session.as_ref().map(|session| Context::downlink(session.id));
-        let round = self.session.as_ref().and_then(Session::round).unwrap_or(0);
-        let of = |round| session.map(|context| Context { round, ..context });
+        // The next round, or a repetition of this one.
+        let round = self.session.as_ref().and_then(Session::round);
+        let [next, this] =
+            [1, 0].map(|ahead| Some(Context { round: round?.wrapping_add(ahead), ..session? }));
+        let worker = self.session.as_ref().map_or(BROADCAST, |session| session.worker);
+        let start = |of_round: Option<Context>, kind| Some(Context { worker, kind, ..of_round? });
         // The message is parsed before it is checked, only to select the contexts; nothing else relies on it until
         // then.
-        let contexts = match Down::parse(frame.unchecked()) {
+        let [first, second] = match Down::parse(frame.unchecked()) {
             Ok((_, message, _)) if message.is_setup() => [Some(Context::SETUP), None],
-            Ok((_, message, _)) if message.is_of_round() => [of(round.wrapping_add(1)), of(round)],
+            Ok((_, message, _)) if message.is_of_round() => [next, this],
             Ok(_) => [session, None],
             Err(_) => [session, Some(Context::SETUP)],
         };
-        let checked = |context| Some((frame.check(&context).ok()?, context));
-        contexts.into_iter().flatten().find_map(checked).ok_or(Reject::Checksum)
+        let [plain, headed] = Start::KINDS;
+        let contexts = [
+            start(next, plain),
+            start(next, headed),
+            start(this, plain),
+            start(this, headed),
+            first,
+            second,
+        ];
+        frame.check_any(contexts.into_iter().flatten())
     }
 
     fn configure(&mut self, configure: &Configure) -> Result<(), Reject> {
@@ -272,7 +289,7 @@ impl<M: AsRef<[u64]> + AsMut<[u64]>> Machine<M> {
             None => {
                 let session = self.session.as_mut()?;
                 let buffers = session.layout.split(self.memory.as_mut());
-                session.poll_transmit(buffers.gradient, out)
+                session.poll_transmit(buffers.gradient, buffers.sum, out)
             }
         }
     }

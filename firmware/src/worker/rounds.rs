@@ -6,9 +6,10 @@ use crate::method::{self, RoundCompressor, UpdateFormat, entries};
 use smidgen_protocol::batch::Selection;
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, Draft, FRAME_LEN_MAX};
-use smidgen_protocol::message::{Exponents, Loss, Up};
+use smidgen_protocol::message::{Exponents, Known, Loss};
 use smidgen_protocol::method::{Compressor, draw};
-use smidgen_protocol::sparse::Encoder;
+use smidgen_protocol::round::{self, LossChange, Start};
+use smidgen_protocol::sparse::{Form, encode};
 use smidgen_protocol::step::{Grids, step};
 use smidgen_protocol::vector::{self, Ratio, saturate};
 
@@ -60,8 +61,7 @@ impl Session {
     pub(super) fn begin_next(
         &mut self,
         round: u32,
-        from: u32,
-        pace: u8,
+        Start { from, pace }: Start,
         body: &[u8],
         buffers: &mut Buffers,
         saturated: &mut u32,
@@ -84,6 +84,9 @@ impl Session {
             let grids = Grids { x: self.exponents.x, sum: self.exponents.gradient };
             step(buffers.x, buffers.sum, buffers.velocity, self.rule.paced(pace), grids, saturated);
         }
+        if let Some(update) = self.update {
+            (self.known.loss, self.known.shift) = update.after;
+        }
         self.pending = Some(Pending::Update);
         self.begin(round, buffers);
         Ok(())
@@ -93,9 +96,10 @@ impl Session {
     pub(super) fn begin(&mut self, round: u32, buffers: &mut Buffers) {
         // A pending repetition of the last update would be sent with the context of this round.
         self.outbox = None;
-        // A worker that does not take part reports the loss of its last round.
-        let loss = self.update.map_or(Loss::default(), |update| update.loss);
-        self.update = Some(Update { round, loss, format: UpdateFormat::default() });
+        // A worker that does not take part keeps the loss of its last round.
+        let Known { loss, shift, .. } = self.known;
+        let (format, after) = (UpdateFormat::default(), (loss, shift));
+        self.update = Some(Update { round, loss: LossChange::default(), format, after });
         self.model_until = self.layout.dimension;
         if !self.participation.includes(self.worker, round) {
             // An empty update: g_i stays, as does its mirror.
@@ -146,7 +150,11 @@ impl Session {
                 let first = round == 0;
                 let format =
                     method::update(self.method, &mut vectors, compressor, first, saturated);
-                self.update = Some(Update { round, loss, format });
+                let change = LossChange::between(self.known.loss.mantissa(), loss.mantissa());
+                let loss = Loss::new(change.after(self.known.loss.mantissa()).into());
+                let is_empty = entries(buffers.gradient, 0).next().is_none();
+                let shift = if is_empty { self.known.shift } else { format.shift };
+                self.update = Some(Update { round, loss: change, format, after: (loss, shift) });
                 self.local_state_dirty = true;
                 self.outbox = Some(Answer::Update { from: 0 });
             }
@@ -166,27 +174,26 @@ impl Session {
         RoundCompressor { budget, draw }
     }
 
+    /// Writes a frame of the update, from coordinate `context.from` on; `sum` is Σ g_i.
     pub(super) fn emit_update<'o>(
         &self,
         update: &Update,
-        mantissas: &[i32],
-        from: u32,
+        (mantissas, sum): (&[i32], &[i64]),
         context: &Context,
         out: &'o mut [u8; FRAME_LEN_MAX],
     ) -> Draft<'o> {
         let mut body = [0; BODY_LEN_MAX];
-        let packing =
-            self.round_compressor(update.round).budget.packing(self.layout.dimension as u32);
-        let mut encoder = Encoder::new(&mut body, packing, update.format.shift, from);
-        let complete =
-            entries(mantissas, from).all(|(j, mantissa)| encoder.push(j, mantissa).is_ok());
-        let len = encoder.finish();
+        let (dimension, from) = (self.layout.dimension as u32, context.from);
+        let budget = self.round_compressor(update.round).budget;
+        let terms = budget.terms(dimension, from, sum, self.known.shift);
+        let form = Form { shift: update.format.shift, ..terms.last };
+        let written = encode(&mut body, &terms, form, entries(mantissas, from));
         // Only the last part carries the loss; it tells the host that the update is complete.
-        let message = match (complete, update.format.resets_estimator) {
-            (false, _) => Up::UpdatePart,
-            (true, false) => Up::Update { loss: update.loss },
-            (true, true) => Up::Anew { loss: update.loss },
+        let message = match (written.until == dimension, update.format.resets_estimator) {
+            (false, _) => round::Update::Part,
+            (true, false) => round::Update::Last(update.loss),
+            (true, true) => round::Update::Anew(update.loss),
         };
-        message.draft(&body[..len.min(BODY_LEN_MAX)], context, out)
+        message.draft(body.get(..written.len).unwrap_or_default(), context, out)
     }
 }

@@ -11,11 +11,12 @@ use smidgen_protocol::batch::Batch;
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::{Context, Draft, FRAME_LEN_MAX, checksum};
 use smidgen_protocol::message::{
-    Configure, Down, Downlink, Exponents, Init, Loss, Part, Refusal, Regulariser, Ticket, Up,
+    Configure, Down, Downlink, Exponents, Init, Known, Loss, Part, Refusal, Regulariser, Ticket, Up,
 };
 use smidgen_protocol::method::{Budget, Method, Participation};
 use smidgen_protocol::recorded::RecordedRows;
-use smidgen_protocol::sparse::Decoder;
+use smidgen_protocol::round::LossChange;
+use smidgen_protocol::sparse::{Decoder, Form, Terms};
 use smidgen_protocol::start;
 use smidgen_protocol::step::Rule;
 use smidgen_protocol::vector::{self, Ratio, round_shift, saturate};
@@ -63,6 +64,8 @@ pub(super) struct Session {
     pub(super) model_until: usize,
     /// The request to keep the model, until a journal has done it.
     pub(super) keeps_model: Option<Ticket>,
+    /// What the host knows as well, of the rounds before that of the update.
+    pub(super) known: Known,
     /// The latest update, or the one being computed.
     pub(super) update: Option<Update>,
 }
@@ -86,8 +89,10 @@ pub(super) enum Pending {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Update {
     pub round: u32,
-    pub loss: Loss,
+    pub loss: LossChange,
     pub format: UpdateFormat,
+    /// The worker's loss and the shift of its last entries, once the host has taken the update.
+    pub after: (Loss, u8),
 }
 
 /// Rows held out, and those of them whose class is the model's.
@@ -173,6 +178,7 @@ impl Session {
             source: Source::Data,
             model_until: 0,
             keeps_model: None,
+            known: Known { loss: Loss::default(), shift: 0, downlink: Form::FIRST },
             update: None,
         }
     }
@@ -236,12 +242,6 @@ impl Session {
         saturated: &mut u32,
     ) -> Result<(), Reject> {
         match *message {
-            Down::Round { from } => {
-                return self.begin_next(round, from, 0, body, &mut buffers, saturated);
-            }
-            Down::Paced { from, pace } => {
-                return self.begin_next(round, from, pace, body, &mut buffers, saturated);
-            }
             Down::More { from } => return self.resend_from(round, from),
             Down::Hello { .. }
             | Down::Configure(_)
@@ -302,8 +302,10 @@ impl Session {
             }
             // Without exponents the gradient would be on no agreed scale.
             Down::Begin { .. } if !self.announced => return Err(Reject::Unexpected),
-            Down::Begin { round, .. } => {
+            Down::Begin { known, .. } if !known.is_valid() => return Err(Reject::Body),
+            Down::Begin { round, known, .. } => {
                 self.request_gradient(Pending::Update)?;
+                self.known = known;
                 self.begin(round, &mut buffers);
                 // Round 0 starts from zero local state, which `open` has written.
                 self.local_state_missing = round > 0;
@@ -323,8 +325,6 @@ impl Session {
             | Down::Configure(_)
             | Down::Record { .. }
             | Down::Live { .. }
-            | Down::Round { .. }
-            | Down::Paced { .. }
             | Down::More { .. } => return Err(Reject::Unexpected),
         };
         // Recorded only now: a rejected request may be sent again, with the same ticket.
@@ -353,6 +353,10 @@ impl Session {
         vector::rescale(buffers.local, from.gradient, to.gradient, saturated);
         vector::rescale_sum(buffers.sum, from.gradient, to.gradient);
         vector::rescale_sum(buffers.velocity, from.gradient, to.gradient);
+        // The host does the same to the loss that the next one is coded relative to.
+        let known =
+            [Some(&mut self.known.loss), self.update.as_mut().map(|update| &mut update.after.0)];
+        known.into_iter().flatten().for_each(|loss| *loss = loss.rescaled(from.loss, to.loss));
         (self.exponents, self.rule.gamma_n) = (to, gamma_n);
         self.announced = true;
     }
@@ -370,36 +374,68 @@ impl Session {
         if range.start > range.end || range.end > dimension {
             return Err(Reject::Body);
         }
-        let decoder = Decoder::described(body, dimension, range.start).map_err(|_| Reject::Body)?;
+        let mut terms = Terms::plain(dimension, range.start);
+        if part.is_change() {
+            terms.last = self.known.downlink;
+        }
+        if part.is_change_of_sum() {
+            terms.sum = buffers.sum;
+        }
+        let mut decoder = Decoder::new(body, &terms).map_err(|_| Reject::Body)?;
         // The whole body is checked before the first write, so that an invalid one leaves the vector unchanged.
-        decoder.check(range.end).map_err(|_| Reject::Body)?;
+        decoder.check(terms.sum, range.end).map_err(|_| Reject::Body)?;
+        self.prepare(part, &(range.start as usize..range.end as usize), buffers)?;
         let shift = -i32::from(decoder.shift());
-        let values = decoder.entries().map(|(index, m)| (index as usize, round_shift(m, shift)));
-        let range = range.start as usize..range.end as usize;
-        match part {
-            Part::Model => {
-                self.take_model_part(&range);
-                overwrite(buffers.x, range, values, |m| saturate(m, saturated));
+        let mut next = |sum: &[i64]| decoder.next_entry(sum);
+        // An entry of a change of the sum is read with the sum that it changes.
+        while let Some((j, m)) = next(if part.is_change_of_sum() { buffers.sum } else { &[] }) {
+            let (j, value) = (j as usize, round_shift(m, shift));
+            match part {
+                Part::Model => set(buffers.x, j, |_| saturate(value, saturated)),
+                Part::Estimator => set(buffers.g_i, j, |_| saturate(value, saturated)),
+                Part::Sum => set(buffers.sum, j, |_| value),
+                Part::Velocity => set(buffers.velocity, j, |_| value),
+                Part::SumChange => set(buffers.sum, j, |sum| sum.saturating_add(value)),
+                Part::ModelChange => {
+                    set(buffers.x, j, |x| saturate(i64::from(x).saturating_add(value), saturated))
+                }
             }
-            Part::Estimator => overwrite(buffers.g_i, range, values, |m| saturate(m, saturated)),
-            Part::Sum => overwrite(needed(buffers.sum)?, range, values, |sum| sum),
-            Part::Velocity => overwrite(needed(buffers.velocity)?, range, values, |v| v),
-            Part::SumChange => set_entries(needed(buffers.sum)?, values, i64::saturating_add),
-            Part::ModelChange => {
-                // The rest comes with the next round.
-                self.model_until = 0;
-                set_entries(buffers.x, values, |before, value| {
-                    saturate(i64::from(before).saturating_add(value), saturated)
-                });
-            }
+        }
+        if part.is_change() {
+            self.known.downlink = decoder.form();
         }
         Ok(())
     }
 
-    /// Writes the pending answer as a draft of a frame; `mantissas` are those of the update.
+    /// Clears the coordinates that are to be overwritten. Refuses a vector that this downlink or method does not have.
+    fn prepare(
+        &mut self,
+        part: Part,
+        range: &Range<usize>,
+        buffers: &mut Buffers,
+    ) -> Result<(), Reject> {
+        match part {
+            Part::Model => {
+                self.take_model_part(range);
+                clear(buffers.x, range);
+            }
+            Part::Estimator => clear(buffers.g_i, range),
+            Part::Sum => clear(needed(buffers.sum)?, range),
+            Part::Velocity => clear(needed(buffers.velocity)?, range),
+            Part::SumChange => {
+                needed(buffers.sum)?;
+            }
+            // The rest comes with the next round.
+            Part::ModelChange => self.model_until = 0,
+        }
+        Ok(())
+    }
+
+    /// Writes the pending answer as a draft of a frame; `mantissas` are those of the update, `sum` is Σ g_i.
     pub(super) fn poll_transmit<'o>(
         &mut self,
         mantissas: &[i32],
+        sum: &[i64],
         out: &'o mut [u8; FRAME_LEN_MAX],
     ) -> Option<Draft<'o>> {
         let context = Context { worker: self.worker, ..Context::downlink(self.id) };
@@ -407,7 +443,7 @@ impl Session {
             Answer::Update { from } => {
                 let update = self.update?;
                 let context = Context { round: update.round, from, ..context };
-                return Some(self.emit_update(&update, mantissas, from, &context, out));
+                return Some(self.emit_update(&update, (mantissas, sum), &context, out));
             }
             Answer::Ack { ticket, value } => Up::Ack { ticket, value },
             Answer::Range { ticket, gradient_max, loss } => {
@@ -428,26 +464,13 @@ fn needed(vector: &mut [i64]) -> Result<&mut [i64], Reject> {
     if vector.is_empty() { Err(Reject::Unexpected) } else { Ok(vector) }
 }
 
-/// Sets the coordinates in `range` to `entries`, and those without one to zero.
-fn overwrite<T: Copy + Default>(
-    vector: &mut [T],
-    range: Range<usize>,
-    entries: impl Iterator<Item = (usize, i64)>,
-    mut new: impl FnMut(i64) -> T,
-) {
-    vector.get_mut(range).unwrap_or_default().fill(T::default());
-    set_entries(vector, entries, |_, value| new(value));
+fn clear<T: Copy + Default>(vector: &mut [T], range: &Range<usize>) {
+    vector.get_mut(range.clone()).unwrap_or_default().fill(T::default());
 }
 
-/// Sets the coordinates of `entries` to `new(before, value)`.
-fn set_entries<T: Copy>(
-    vector: &mut [T],
-    entries: impl Iterator<Item = (usize, i64)>,
-    mut new: impl FnMut(T, i64) -> T,
-) {
-    for (index, value) in entries {
-        if let Some(coordinate) = vector.get_mut(index) {
-            *coordinate = new(*coordinate, value);
-        }
+/// Sets a coordinate to `new(before)`.
+fn set<T: Copy>(vector: &mut [T], j: usize, new: impl FnOnce(T) -> T) {
+    if let Some(coordinate) = vector.get_mut(j) {
+        *coordinate = new(*coordinate);
     }
 }

@@ -1,7 +1,7 @@
 //! Vectors for workers, cut into pieces that fit a frame.
 
 use smidgen_protocol::frame::BODY_LEN_MAX;
-use smidgen_protocol::sparse::{Encoder, Full, Packing, VALUE_BITS_MAX};
+use smidgen_protocol::sparse::{Form, SHIFT_MAX, Terms, VALUE_BITS_MAX, Written, encode};
 
 /// A piece of a vector for workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,48 +14,55 @@ pub(crate) struct Chunk {
     pub body: Vec<u8>,
 }
 
-/// No more entries fit a body: each takes three bits at least.
-const ENTRIES_MAX: usize = BODY_LEN_MAX * 8 / 3;
-
-/// Cuts a vector into chunks that fit a frame, at least one.
+/// Cuts a vector into chunks that fit a frame, at least one, for workers that need not know anything.
 pub(crate) fn chunks<T: Copy + Into<i64>>(vector: &[T]) -> Vec<Chunk> {
-    let mut chunks = vec![chunk(vector, 0)];
-    while let Some(from) = chunks.last().map(|c| c.until).filter(|&c| c < vector.len() as u32) {
-        chunks.push(chunk(vector, from));
+    cut(|from| chunk(vector, from), vector.len())
+}
+
+/// Fills a chunk with as many coordinates from `from` on as fit.
+pub(crate) fn chunk<T: Copy + Into<i64>>(vector: &[T], from: u32) -> Chunk {
+    piece(vector, &Terms::plain(vector.len() as u32, from)).0
+}
+
+/// Cuts a change into chunks that fit a frame, at least one. Workers hold `sum`, before the change, if it is not empty,
+/// and know the form of the `last` chunk, which becomes that of the last one of these.
+pub(crate) fn changes(change: &[i64], sum: &[i64], last: &mut Form) -> Vec<Chunk> {
+    let next = |from| {
+        let terms = Terms { sum, last: *last, ..Terms::plain(change.len() as u32, from) };
+        let (chunk, form) = piece(change, &terms);
+        *last = form;
+        chunk
+    };
+    cut(next, change.len())
+}
+
+/// Chunks until one has the end of the vector.
+fn cut(mut next: impl FnMut(u32) -> Chunk, len: usize) -> Vec<Chunk> {
+    let mut chunks = vec![next(0)];
+    while let Some(from) = chunks.last().map(|c| c.until).filter(|&c| c < len as u32) {
+        chunks.push(next(from));
     }
     chunks
 }
 
-/// Fills a chunk with as many coordinates from `from` on as fit. Its entries share a shift and a width, so that bits
-/// that none of them uses do not travel, as in a sum that was rescaled to a finer grid.
-pub(crate) fn chunk<T: Copy + Into<i64>>(vector: &[T], from: u32) -> Chunk {
-    let rest = (from..).zip(&vector[from as usize..]).map(|(j, &value)| (j, value.into()));
-    let entries: Vec<(u32, i64)> = rest.filter(|&(_, v)| v != 0).take(ENTRIES_MAX).collect();
-    let used = entries.iter().fold(0, |bits, (_, value)| bits | value);
+/// The chunk for these terms, and its form. Its entries share a shift and a width, so that bits that none of them uses
+/// do not travel, as in a sum that was rescaled to a finer grid.
+fn piece<T: Copy + Into<i64>>(vector: &[T], terms: &Terms) -> (Chunk, Form) {
+    let rest = (terms.from..).zip(&vector[terms.from as usize..]);
+    let entries = rest.map(|(j, &value)| (j, value.into())).filter(|&(_, value)| value != 0);
+    let used = entries.clone().fold(0, |bits, (_, value)| bits | value);
     // Low bits that no entry uses need not travel.
-    let shift = used.trailing_zeros().min(31);
-    let largest = entries.iter().map(|(_, v)| v.unsigned_abs() >> shift).max().unwrap_or(1);
+    let shift = used.trailing_zeros().min(SHIFT_MAX.into());
+    let largest = entries.clone().map(|(_, v)| v.unsigned_abs() >> shift).max().unwrap_or(1);
     // The sign, and the magnitude less 1, since zeros do not travel.
-    let value_bits = (u64::BITS - (largest - 1).leading_zeros() + 1).max(2) as u8;
+    let value_bits = (u64::BITS - (largest - 1).leading_zeros() + 1) as u8;
     assert!(value_bits <= VALUE_BITS_MAX, "wide vectors keep to 46 bits, their changes to 47");
-    // Gaps between entries are coded for the density of this chunk, not of the whole vector.
-    let span = entries.last().map_or(1, |(j, _)| j + 1 - from);
     let mut body = vec![0; BODY_LEN_MAX];
-    let packing = packing(vector.len() as u32, entries.len() as u32, span, value_bits);
-    let mut encoder = Encoder::described(&mut body, packing, shift as u8, from);
-    let mut pushed = entries.iter().map(|&(j, value)| (j, encoder.push(j, value >> shift)));
-    let stopped = pushed.find(|(_, outcome)| *outcome == Err(Full)).map(|(j, _)| j);
-    // Entries beyond the limit have not been looked at.
-    let unseen = (entries.len() == ENTRIES_MAX).then(|| from + span);
-    let len = encoder.finish();
+    let form = Form { shift: shift as u8, value_bits, count_bits: 0 };
+    let mantissas = entries.map(|(j, value)| (j, value >> shift));
+    let Written { len, until, form } = encode(&mut body, terms, form, mantissas);
     body.truncate(len);
-    Chunk { from, until: stopped.or(unseen).unwrap_or(vector.len() as u32), body }
-}
-
-/// The packing for entries that are as dense as `entries` of `span` coordinates.
-fn packing(dimension: u32, entries: u32, span: u32, value_bits: u8) -> Packing {
-    let k = u64::from(entries) * u64::from(dimension) / u64::from(span);
-    Packing::new(dimension, k as u32, value_bits)
+    (Chunk { from: terms.from, until, body }, form)
 }
 
 #[cfg(test)]
@@ -70,10 +77,11 @@ mod tests {
         let (mut vector, mut next) = (vec![0; dimension], 0);
         for chunk in chunks {
             assert_eq!(chunk.from, next);
-            let decoder = Decoder::described(&chunk.body, dimension as u32, chunk.from).unwrap();
-            decoder.check(chunk.until).unwrap();
+            let decoder =
+                Decoder::new(&chunk.body, &Terms::plain(dimension as u32, chunk.from)).unwrap();
+            decoder.check(&[], chunk.until).unwrap();
             let shift = -i32::from(decoder.shift());
-            decoder.entries().for_each(|(j, m)| vector[j as usize] = round_shift(m, shift));
+            decoder.entries(&[]).for_each(|(j, m)| vector[j as usize] = round_shift(m, shift));
             next = chunk.until;
         }
         assert_eq!(next, dimension as u32);

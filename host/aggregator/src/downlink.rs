@@ -4,8 +4,9 @@ use crate::chunk::{Chunk, chunk};
 use crate::machine::{Machine, Phase};
 use crate::setup::address;
 use crate::stage::Stage;
-use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX};
-use smidgen_protocol::message::{BROADCAST, Down, Exponents, Part, SCHEMA, VERSION};
+use smidgen_protocol::frame::{BODY_LEN_MAX, Context, Draft, FRAME_LEN_MAX};
+use smidgen_protocol::message::{BROADCAST, Down, Exponents, Known, Part, SCHEMA, VERSION};
+use smidgen_protocol::round::Start;
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -69,14 +70,30 @@ impl Machine {
     /// Writes the request to a worker; returns the lengths of frame and body, or `None` if the link has no seal for it.
     fn emit(&mut self, worker: usize, out: &mut [u8; FRAME_LEN_MAX]) -> Option<(usize, usize)> {
         let asked = self.peers[worker].exchange.asked();
-        let Letter { address, context, message, body } = self.letter(worker, asked);
-        let (draft, payload_len) = (message.draft(address, &body, &context, out), body.len());
+        let (draft, payload_len) = self.draft(worker, asked, out);
         let link = self.routes.link(worker);
         let len = match (self.seals.get_mut(link), &self.setup.seal) {
             (Some(seal), Some(sealing)) => seal.close(draft, || sealing.salts.draw())?,
             (None, _) | (Some(_), None) => draft.close(),
         };
         Some((len, payload_len))
+    }
+
+    /// Writes the request of a stage as a draft of a frame; returns it and the length of its body.
+    fn draft<'o>(
+        &self,
+        worker: usize,
+        asked: Stage,
+        out: &'o mut [u8; FRAME_LEN_MAX],
+    ) -> (Draft<'o>, usize) {
+        if asked == Stage::Round {
+            let (start, body) = self.round_start();
+            let round = self.open_round().unwrap_or(0);
+            let context = Context { round, ..self.context(worker) };
+            return (start.draft(body, &context, out), body.len());
+        }
+        let Letter { address, context, message, body } = self.letter(worker, asked);
+        (message.draft(address, &body, &context, out), body.len())
     }
 
     fn letter(&self, worker: usize, asked: Stage) -> Letter<'_> {
@@ -117,27 +134,26 @@ impl Machine {
                 let Chunk { until, body, .. } = self.state(worker, part, from);
                 (Down::Part { ticket, part, from, until }, body.into())
             }
-            Stage::Begin => (Down::Begin { ticket, round: self.open_round().unwrap_or(0) }, none),
+            Stage::Begin => {
+                let downlink = self.model.form();
+                let known = Known { loss: peer.loss, shift: peer.shift, downlink };
+                (Down::Begin { ticket, round: self.open_round().unwrap_or(0), known }, none)
+            }
             Stage::Part(index) => {
                 let &Chunk { from, until, ref body } = &self.downlink[index];
                 let part = self.setup.method.downlink.part();
                 (Down::Part { ticket, part, from, until }, body.as_slice().into())
             }
             Stage::More => (Down::More { from: peer.incoming.next_from }, none),
-            Stage::Round => self.round_request(),
+            Stage::Round => unreachable!("its frame is no message"),
             Stage::Idle => unreachable!("an idle worker is not asked"),
         }
     }
 
     /// The last chunk of a round's downlink, which asks for the update.
-    fn round_request(&self) -> (Down<'_>, Cow<'_, [u8]>) {
+    fn round_start(&self) -> (Start, &[u8]) {
         let &Chunk { from, ref body, .. } = self.downlink.last().expect("a downlink has a chunk");
-        // Pace 0 is the usual one and costs no byte.
-        let message = match self.model.announced_pace() {
-            0 => Down::Round { from },
-            pace => Down::Paced { from, pace },
-        };
-        (message, body.as_slice().into())
+        (Start { from, pace: self.model.announced_pace() }, body)
     }
 
     fn probed_exponents(&self) -> Exponents {

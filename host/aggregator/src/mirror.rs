@@ -1,6 +1,6 @@
 //! The host's copy of a worker's estimator g_i.
 
-use smidgen_protocol::digest;
+use smidgen_protocol::digest::{self, Transcript};
 use smidgen_protocol::method::Compressor;
 use smidgen_protocol::sparse::{self, Decoder};
 use smidgen_protocol::vector::{self, Exponent, Ratio};
@@ -42,18 +42,25 @@ impl Mirror {
         self.digest = 0;
     }
 
-    /// Applies a checked body; adds the change to `sum` as well, times `weight`.
+    /// Applies a checked body, whose terms have `held`; adds the change to `sum` as well, times `weight`,
+    /// and the entries to the transcript `applied`.
     pub fn apply(
         &mut self,
-        body: Decoder,
+        (body, held): (Decoder, &[i64]),
         compressor: Compressor,
         sum: &mut [i64],
         weight: Ratio,
         saturated: &mut u32,
+        applied: &mut Transcript,
     ) {
         let Self { mantissas, digest } = self;
         let shift = body.shift();
-        let entries = body.entries().map(|(index, m)| (index, compressor.expand(m)));
+        let absorb = |&(index, m): &(u32, i64)| {
+            applied.absorb(u64::from(index) | u64::from(shift) << u32::BITS);
+            applied.absorb(m.cast_unsigned());
+        };
+        let entries = body.entries(held).inspect(absorb);
+        let entries = entries.map(|(index, m)| (index, compressor.expand(m)));
         sparse::apply(mantissas, entries, shift, saturated, |index, before, after| {
             sum[index as usize] += weighted(weight, after) - weighted(weight, before);
             // The digest is a sum over coordinates, so a sparse change costs K terms instead of d.

@@ -3,15 +3,16 @@
 //! Σ g_i is exact, an i64 per coordinate on both sides. The sparse downlink sends its changes, and every worker takes
 //! the step itself; after a change of exponents the host sends the difference to the workers' rescaled sums.
 
-use crate::chunk::{Chunk, chunks};
+use crate::chunk::{Chunk, changes, chunks};
 use crate::compressor::{DownlinkBudget, compress};
 use crate::mirror::Mirror;
 use crate::scaling::{self, Magnitudes};
 use crate::setup::InitialModel;
 use serde::{Deserialize, Serialize};
+use smidgen_protocol::digest::Transcript;
 use smidgen_protocol::message::{Downlink, Exponents};
-use smidgen_protocol::method::Compressor;
-use smidgen_protocol::sparse::Decoder;
+use smidgen_protocol::method::Budget;
+use smidgen_protocol::sparse::{Decoder, Form};
 use smidgen_protocol::step::{Grids, Rule, step};
 use smidgen_protocol::vector::{self, Exponent, Ratio};
 
@@ -25,6 +26,8 @@ pub(crate) struct Model {
     sum: Vec<i64>,
     /// The sum that workers hold: that of the last round, except in EF21-BC, where compressed changes make it follow.
     announced: Vec<i64>,
+    /// Form of the last change that workers received.
+    form: Form,
     /// v of the heavy ball; empty without one.
     velocity: Vec<i64>,
     weights: Vec<Ratio>,
@@ -55,6 +58,7 @@ impl Model {
             w: vec![0; dimension],
             sum: vec![0; dimension],
             announced: vec![0; dimension],
+            form: Form::FIRST,
             velocity: vec![0; velocity_len],
             weights,
             exponents: scaling::first_probe(),
@@ -102,6 +106,16 @@ impl Model {
         &self.announced
     }
 
+    /// The sum that workers hold in this round; empty if they hold none.
+    pub(crate) fn held_sum(&self) -> &[i64] {
+        if self.downlink.workers_step() { &self.announced } else { &[] }
+    }
+
+    /// Form of the last change that workers received.
+    pub(crate) fn form(&self) -> Form {
+        self.form
+    }
+
     /// The velocity of the heavy ball.
     pub(crate) fn velocity(&self) -> &[i64] {
         &self.velocity
@@ -142,22 +156,32 @@ impl Model {
         self.saturated
     }
 
-    /// Applies a worker's whole update, to an estimator of 0 if it starts `anew`; `bodies` are checked.
+    /// Applies a worker's whole update, to an estimator of 0 if it starts `anew`; `bodies` are checked, and each has its
+    /// first coordinate. `shift` is that of the worker's last entries, before and after. Returns the transcript of all
+    /// entries.
     pub(crate) fn apply_update<'b>(
         &mut self,
         worker: usize,
         mirror: &mut Mirror,
         anew: bool,
-        compressor: Compressor,
-        bodies: impl Iterator<Item = Decoder<'b>>,
-    ) {
-        let weight = self.weights[worker];
+        (budget, shift): (Budget, &mut u8),
+        bodies: impl Iterator<Item = (u32, &'b [u8])>,
+    ) -> u64 {
+        let mut applied = Transcript::default();
+        let (weight, before) = (self.weights[worker], *shift);
         if anew {
             mirror.clear(&mut self.sum, weight);
         }
-        for body in bodies {
-            mirror.apply(body, compressor, &mut self.sum, weight, &mut self.saturated);
+        let held: &[i64] = if self.downlink.workers_step() { &self.announced } else { &[] };
+        for (from, body) in bodies {
+            let terms = budget.terms(self.sum.len() as u32, from, held, before);
+            let body = Decoder::new(body, &terms).expect("the body was checked");
+            // A body without entries has the shift before.
+            *shift = if body.shift() == before { *shift } else { body.shift() };
+            let (sum, saturated) = (&mut self.sum, &mut self.saturated);
+            mirror.apply((body, held), budget.compressor, sum, weight, saturated, &mut applied);
         }
+        applied.value()
     }
 
     /// ‖g‖² of the mean g of all mirrors.
@@ -238,20 +262,22 @@ impl Model {
     pub(crate) fn step(&mut self) -> Vec<Chunk> {
         match self.downlink {
             Downlink::Dense => {
-                self.follow(None);
+                self.follow(&self.change(None));
                 self.move_x();
                 self.w.copy_from_slice(&self.x);
                 chunks(&self.x)
             }
             Downlink::Sparse => {
                 // Workers take the step themselves, from the sum.
-                let change = self.follow(self.budget);
+                let change = self.change(self.budget);
+                let chunks = changes(&change, &self.announced, &mut self.form);
+                self.follow(&change);
                 self.move_x();
                 self.w.copy_from_slice(&self.x);
-                chunks(&change)
+                chunks
             }
             Downlink::Model => {
-                self.follow(None);
+                self.follow(&self.change(None));
                 self.move_x();
                 // Workers receive the model: what x is ahead of theirs, compressed.
                 let lag = |(x, w): (&i32, &i32)| i64::from(*x) - i64::from(*w);
@@ -261,18 +287,20 @@ impl Model {
                     // What is not sent now stays in x − w and is sent later.
                     *w = vector::saturate(i64::from(*w) + change, &mut self.saturated);
                 }
-                chunks(&change)
+                changes(&change, &[], &mut self.form)
             }
         }
     }
 
-    /// Moves the announced sum towards Σ g_i, by a change within the budget; returns the change.
-    fn follow(&mut self, budget: Option<DownlinkBudget>) -> Vec<i64> {
+    /// What Σ g_i is ahead of the announced sum, within the budget.
+    fn change(&self, budget: Option<DownlinkBudget>) -> Vec<i64> {
         let change = |(sum, announced): (&i64, &i64)| sum - announced;
-        let change = self.sum.iter().zip(&self.announced).map(change).collect();
-        let change = compress(change, budget);
-        self.announced.iter_mut().zip(&change).for_each(|(announced, change)| *announced += change);
-        change
+        compress(self.sum.iter().zip(&self.announced).map(change).collect(), budget)
+    }
+
+    /// Moves the announced sum.
+    fn follow(&mut self, change: &[i64]) {
+        self.announced.iter_mut().zip(change).for_each(|(announced, change)| *announced += change);
     }
 
     fn move_x(&mut self) {

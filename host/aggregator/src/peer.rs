@@ -7,8 +7,8 @@ use crate::standing::{Exclusions, Standing};
 use crate::stopwatch::{Elapsed, Stopwatch};
 use crate::traffic::Traffic;
 use smidgen_protocol::counters::Reject;
-use smidgen_protocol::frame::Context;
-use smidgen_protocol::message::Ticket;
+use smidgen_protocol::frame::{Context, Kind};
+use smidgen_protocol::message::{Loss, Ticket};
 use smidgen_protocol::vector::Ratio;
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub(crate) struct Incoming {
     pub entries: u32,
     /// The first coordinate of the next body.
     pub next_from: u32,
+    /// The transcript of all entries, once the update was applied.
+    pub applied: u64,
     /// Context of the last frame that was taken; it may come again.
     last: Option<Context>,
 }
@@ -57,7 +59,7 @@ impl Incoming {
     /// Removes the bodies at the end of a round.
     pub(crate) fn close(&mut self) {
         self.bodies.clear();
-        (self.entries, self.next_from) = (0, 0);
+        (self.entries, self.next_from, self.applied) = (0, 0, 0);
     }
 
     /// Forgets the frames as well, because the worker computes its update again.
@@ -70,9 +72,8 @@ impl Incoming {
     pub(crate) fn taken(&self) -> impl Iterator<Item = Context> {
         let last = self.last;
         let earlier = self.bodies.iter().rev().map(|(from, _)| *from);
-        let earlier = last
-            .into_iter()
-            .flat_map(move |last| earlier.clone().map(move |from| Context { from, ..last }));
+        let part = move |from| last.map(|last| Context { kind: Kind::Part, from, ..last });
+        let earlier = earlier.filter_map(part);
         last.into_iter().chain(earlier)
     }
 }
@@ -102,7 +103,9 @@ pub(crate) struct Peer {
     pub missed: bool,
     pub incoming: Incoming,
     /// Its loss in the last round that it took part in.
-    pub loss: i32,
+    pub loss: Loss,
+    /// Shift of its last update with entries.
+    pub shift: u8,
     /// Traffic since the last close.
     pub uplink: Traffic,
     pub downlink: Traffic,
@@ -132,7 +135,7 @@ impl Peer {
     /// and its number of reboots.
     pub(crate) fn resume(
         &mut self,
-        (loss, missed): (i32, bool),
+        (loss, missed): (Loss, bool),
         past: (Traffic, Traffic),
         reboots: u32,
     ) {

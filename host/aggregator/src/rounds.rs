@@ -11,7 +11,6 @@ use crate::traffic::Carried;
 use smidgen_protocol::digest;
 use smidgen_protocol::frame::Context;
 use smidgen_protocol::message::{Exponents, Loss};
-use smidgen_protocol::vector::{round_shift, saturate};
 use std::time::Duration;
 
 /// Stands in a transcript for a worker that a round was closed without.
@@ -82,8 +81,8 @@ impl Machine {
                 information_bits += self.information.bits(peer.incoming.entries);
             }
             self.transcript.absorb(mirror.digest());
-            let bodies = &peer.incoming.bodies;
-            bodies.iter().for_each(|(_, body)| self.transcript.absorb_bytes(body));
+            // The same entries may have other bodies, on another downlink or after a restoration.
+            self.transcript.absorb(peer.incoming.applied);
             peer.incoming.close();
         }
         let loss = self.mean_loss();
@@ -104,15 +103,16 @@ impl Machine {
     /// The mean of the workers' latest losses.
     fn mean_loss(&self) -> f64 {
         let workers = self.peers.iter().zip(&self.setup.shares);
-        let loss =
-            workers.map(|(peer, share)| f64::from(peer.loss) * share.worker.loss_weight).sum();
+        let loss = workers
+            .map(|(peer, share)| f64::from(peer.loss.mantissa()) * share.worker.loss_weight)
+            .sum();
         value(loss, self.model.exponents().loss)
     }
 
     /// Adds a closed round to the course of the run.
     fn note_objective(&mut self, round: u32, loss: f64, excluded: u32) {
         // A loss that was cut may be any larger one.
-        let is_cut = self.peers.iter().any(|peer| peer.loss.abs() == Loss::MAX);
+        let is_cut = self.peers.iter().any(|peer| peer.loss.mantissa().abs() == Loss::MAX);
         let objective = loss + self.model.l1_norm() * self.setup.method.l1;
         let point = Point {
             round,
@@ -147,7 +147,7 @@ impl Machine {
         };
         // An old loss of a missing worker says nothing about the range of the next ones.
         let heard = self.peers.iter().filter(|peer| !peer.missed);
-        let loss_max = heard.map(|peer| peer.loss.unsigned_abs()).max().unwrap_or(0);
+        let loss_max = heard.map(|peer| peer.loss.mantissa().unsigned_abs()).max().unwrap_or(0);
         let loss_exponent = self.model.exponents().loss;
         self.tune(round);
         let rescaled = self.model.rescale(
@@ -155,10 +155,10 @@ impl Machine {
             u64::from(loss_max),
             self.setup.gradient_growth(),
         );
-        // Losses of workers that miss the next round are averaged with those on the new grid.
-        let shift = i32::from(loss_exponent) - i32::from(self.model.exponents().loss);
+        // Workers do the same to the loss that the next one is coded relative to.
+        let rescaled_to = self.model.exponents().loss;
         for peer in &mut self.peers {
-            peer.loss = saturate(round_shift(peer.loss.into(), shift), &mut 0);
+            peer.loss = peer.loss.rescaled(loss_exponent, rescaled_to);
         }
         self.step();
         self.phase = Phase::Open(round + 1);
@@ -179,7 +179,7 @@ impl Machine {
         let losses = self.peers.iter().zip(&self.setup.shares).enumerate();
         let losses = losses.map(|(worker, (peer, share))| {
             let present = !peer.missed && self.setup.includes(worker, round);
-            present.then(|| (peer.loss, ratio(share.worker.loss_weight * n)))
+            present.then(|| (peer.loss.mantissa(), ratio(share.worker.loss_weight * n)))
         });
         let exponents = self.model.exponents();
         tuner.report(losses, exponents.loss);

@@ -4,12 +4,10 @@ use crate::method_spec::{MethodSpec, WorkerSpec};
 use crate::ratio::ratio;
 use crate::scaling::NOISE_BITS;
 use crate::sealing::Sealing;
-use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::checksum;
 use smidgen_protocol::message::{Configure, Regulariser, Ticket};
 use smidgen_protocol::method::{self, Participation};
 use smidgen_protocol::recorded::RecordedRows;
-use smidgen_protocol::sparse::Decoder;
 use smidgen_protocol::start;
 use smidgen_protocol::step::Rule;
 use smidgen_protocol::vector::{Exponent, MANTISSA_MAX};
@@ -182,17 +180,6 @@ impl Setup {
     /// A worker participates in a round.
     pub(super) fn includes(&self, worker: usize, round: u32) -> bool {
         self.shares[worker].worker.participation.includes(address(worker), round)
-    }
-
-    pub(super) fn decoder<'b>(
-        &self,
-        worker: usize,
-        round: u32,
-        body: &'b [u8],
-        from: u32,
-    ) -> Result<Decoder<'b>, Reject> {
-        let packing = self.budget(worker, round).packing(self.dimension);
-        Decoder::new(body, packing, from).map_err(|_| Reject::Body)
     }
 
     /// The constants of the server's steps.

@@ -16,6 +16,7 @@ use crate::traffic::Traffic;
 use crate::tuner::Tuner;
 use serde::{Deserialize, Serialize};
 use smidgen_protocol::digest::Transcript;
+use smidgen_protocol::message::Loss;
 use smidgen_protocol::vector::Ratio;
 use thiserror::Error;
 
@@ -36,7 +37,8 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Worker {
     identity: Option<Identity>,
-    loss: i32,
+    loss: Loss,
+    shift: u8,
     l_i: Option<Ratio>,
     missed: bool,
     uplink: Traffic,
@@ -99,9 +101,9 @@ impl Aggregator {
         let estimators = self.machine.mirrors.iter().map(|mirror| mirror.mantissas().to_vec());
         let workers = self.machine.peers.iter().map(|peer| {
             let (uplink, downlink) = peer.traffic();
-            let &Peer { loss, missed, l_i, reboots, .. } = peer;
+            let &Peer { loss, shift, missed, l_i, reboots, .. } = peer;
             let (identity, exclusions) = (peer.board.identity().cloned(), peer.exclusions.count);
-            Worker { identity, loss, missed, l_i, uplink, downlink, reboots, exclusions }
+            Worker { identity, loss, shift, missed, l_i, uplink, downlink, reboots, exclusions }
         });
         Some(Snapshot {
             round,
@@ -146,6 +148,7 @@ impl Aggregator {
             }
             peer.board = worker.identity.map_or(Board::Unknown, Board::Remembered);
             (peer.l_i, peer.exclusions.count) = (worker.l_i, worker.exclusions);
+            peer.shift = worker.shift;
         }
         machine.proceed();
         Ok(aggregator)

@@ -214,12 +214,7 @@ impl Stage {
             Up::Curvature { .. } => self == Self::Curvature,
             Up::Score { .. } => self == Self::Score,
             Up::Refused { .. } => self.may_be_refused(),
-            Up::Ready(_)
-            | Up::Records(_)
-            | Up::Live(_)
-            | Up::Update { .. }
-            | Up::Anew { .. }
-            | Up::UpdatePart => false,
+            Up::Ready(_) | Up::Records(_) | Up::Live(_) => false,
         }
     }
 }

@@ -10,8 +10,10 @@ use crate::scaling;
 use crate::stage::Stage;
 use crate::standing::RESTARTS_MAX;
 use smidgen_protocol::counters::Reject;
-use smidgen_protocol::frame::{Context, Frame};
+use smidgen_protocol::frame::{Context, Frame, Kind};
 use smidgen_protocol::message::{Loss, Part, Ready, Refusal, Ticket, Up, greeting};
+use smidgen_protocol::round::{LossChange, Update};
+use smidgen_protocol::sparse::Decoder;
 use smidgen_protocol::vector::Ratio;
 use std::time::Duration;
 
@@ -50,8 +52,11 @@ impl Machine {
     /// Handles one frame of a worker.
     fn handle(&mut self, now: Duration, worker: usize, frame: &Frame) -> Result<(), Reject> {
         let (payload, context) = self.check(worker, frame)?;
-        let (message, body) = match Up::parse(payload) {
-            Ok(parsed) => parsed,
+        if context.kind != Kind::Message {
+            return self.handle_update(now, worker, payload, &context);
+        }
+        let message = match Up::parse(payload) {
+            Ok((message, _)) => message,
             Err(reject) => {
                 // The head of a Ready is the same in all versions, so that firmware of another one is recognised.
                 if let Some((version, schema)) = greeting(payload) {
@@ -62,9 +67,6 @@ impl Machine {
         };
         match message {
             Up::Ready(ready) => self.handle_ready(now, worker, &ready),
-            Up::Update { .. } | Up::Anew { .. } | Up::UpdatePart => {
-                self.handle_update(now, worker, &message, body, &context)
-            }
             Up::Ack { ticket, .. }
             | Up::Curvature { ticket, .. }
             | Up::Score { ticket, .. }
@@ -79,25 +81,22 @@ impl Machine {
         }
     }
 
-    /// Checks a frame in the contexts that its message can have.
+    /// Checks a frame in the contexts that it can have.
     fn check<'f>(&self, worker: usize, frame: &'f Frame) -> Result<(&'f [u8], Context), Reject> {
         let peer = &self.peers[worker];
         let session = self.context(worker);
-        let checked = |context| Some((frame.check(&context).ok()?, context));
+        let from = peer.incoming.next_from;
+        let expected = self.open_round().filter(|_| peer.exchange.stage().awaits_update());
+        let expected = expected.map(|round| Context { round, from, ..session });
+        // A frame that was accepted before counts as repeated, not as damaged.
+        let updates = expected.into_iter().flat_map(Update::contexts).chain(peer.incoming.taken());
         // The context is part of the checksum, so the kind of the message must be known before it can be trusted.
-        let found = match Up::parse(frame.unchecked()) {
-            Ok((message, _)) if message.is_setup() => checked(Context::SETUP),
-            Ok((message, _)) if message.is_of_round() => {
-                let from = peer.incoming.next_from;
-                let expected = self.open_round().map(|round| Context { round, from, ..session });
-                let expected = expected.filter(|_| peer.exchange.stage().awaits_update());
-                // A frame that was accepted before counts as repeated, not as damaged.
-                expected.into_iter().chain(peer.incoming.taken()).find_map(checked)
-            }
-            Ok(_) => checked(session),
-            Err(_) => checked(session).or_else(|| checked(Context::SETUP)),
+        let messages = match Up::parse(frame.unchecked()) {
+            Ok((message, _)) if message.is_setup() => [Some(Context::SETUP), None],
+            Ok(_) => [Some(session), None],
+            Err(_) => [Some(session), Some(Context::SETUP)],
         };
-        found.ok_or(Reject::Checksum)
+        frame.check_any(updates.chain(messages.into_iter().flatten()))
     }
 
     /// Accepts the answer to the open request, once.
@@ -150,12 +149,7 @@ impl Machine {
                     false => self.end(now, worker),
                 }
             }
-            Up::Ready(_)
-            | Up::Records(_)
-            | Up::Live(_)
-            | Up::Update { .. }
-            | Up::Anew { .. }
-            | Up::UpdatePart => unreachable!("it carries no ticket"),
+            Up::Ready(_) | Up::Records(_) | Up::Live(_) => unreachable!("it carries no ticket"),
         }
     }
 
@@ -421,6 +415,10 @@ impl Machine {
         let better = scaling::after_probe(probed, expected, loss_max);
         let stage = if better == probed {
             self.model.start(probed, gradient_max);
+            // The first losses are coded relative to those of the probe.
+            for peer in &mut self.peers {
+                peer.loss = Loss::new(peer.range.map_or(0, |(_, loss)| loss.into()));
+            }
             self.phase = Phase::Open(0);
             let carried = self.close_traffic(now);
             self.events.push_back(Event::Prepared(carried));
@@ -439,35 +437,27 @@ impl Machine {
         &mut self,
         now: Duration,
         worker: usize,
-        message: &Up,
-        body: &[u8],
+        payload: &[u8],
         context: &Context,
     ) -> Result<(), Reject> {
         // It answers a request that was repeated too early, and must not be applied twice.
         if self.peers[worker].incoming.taken().any(|taken| taken == *context) {
             return Err(Reject::Repeated);
         }
+        let (update, body) = Update::parse(context.kind, payload)?;
         let (entries, next_from) = self.check_body(worker, body, context)?;
         self.answered(now, worker);
         let peer = &mut self.peers[worker];
         peer.exchange.served();
         peer.uplink.payload_bytes += body.len() as u64;
         peer.incoming.push(context, body, entries);
-        match message {
-            Up::Update { loss } => self.complete_update(now, worker, context.round, *loss, false),
-            Up::Anew { loss } => self.complete_update(now, worker, context.round, *loss, true),
-            Up::UpdatePart => {
+        match update {
+            Update::Last(change) => self.complete_update(now, worker, context.round, change, false),
+            Update::Anew(change) => self.complete_update(now, worker, context.round, change, true),
+            Update::Part => {
                 peer.incoming.next_from = next_from;
                 self.enter(worker, Stage::More);
             }
-            Up::Ready(_)
-            | Up::Records(_)
-            | Up::Live(_)
-            | Up::Score { .. }
-            | Up::Ack { .. }
-            | Up::Curvature { .. }
-            | Up::Range { .. }
-            | Up::Refused { .. } => unreachable!("it is not of an update"),
         }
         Ok(())
     }
@@ -478,12 +468,13 @@ impl Machine {
         now: Duration,
         worker: usize,
         round: u32,
-        loss: Loss,
+        change: LossChange,
         anew: bool,
     ) {
         // A worker that does not participate has no loss of this round, so its last one is kept.
         if self.setup.includes(worker, round) {
-            self.peers[worker].loss = loss.mantissa();
+            let loss = &mut self.peers[worker].loss;
+            *loss = Loss::new(change.after(loss.mantissa()).into());
         }
         self.take_update(now, worker, round, anew);
         self.close_if_complete(now);
@@ -496,25 +487,27 @@ impl Machine {
         body: &[u8],
         context: &Context,
     ) -> Result<(u32, u32), Reject> {
-        let decoder = self.setup.decoder(worker, context.round, body, context.from)?;
-        let entries = decoder.check(self.setup.dimension).map_err(|_| Reject::Body)?;
+        let (peer, budget) = (&self.peers[worker], self.setup.budget(worker, context.round));
+        let (dimension, held) = (self.setup.dimension, self.model.held_sum());
+        let terms = budget.terms(dimension, context.from, held, peer.shift);
+        let decoder = Decoder::new(body, &terms).map_err(|_| Reject::Body)?;
+        let entries = decoder.check(held, dimension).map_err(|_| Reject::Body)?;
         // The bodies of an update share its budget, or a worker could fill the host's memory.
-        let present = self.peers[worker].incoming.entries;
-        if present + entries > self.setup.budget(worker, context.round).k {
+        if peer.incoming.entries + entries > budget.k {
             return Err(Reject::Body);
         }
-        let last = decoder.entries().last();
+        let last = decoder.entries(held).last();
         Ok((entries, last.map_or(context.from, |(index, _)| index + 1)))
     }
 
     /// Applies the whole update of a worker, exactly once.
     fn take_update(&mut self, now: Duration, worker: usize, round: u32, anew: bool) {
-        let (peer, setup) = (&mut self.peers[worker], &self.setup);
-        let bodies = peer.incoming.bodies.iter().map(|(from, body)| {
-            setup.decoder(worker, round, body, *from).expect("the body was checked")
-        });
-        let compressor = setup.budget(worker, round).compressor;
-        self.model.apply_update(worker, &mut self.mirrors[worker], anew, compressor, bodies);
-        self.peers[worker].updated(now, round);
+        let budget = self.setup.budget(worker, round);
+        let peer = &mut self.peers[worker];
+        let bodies = peer.incoming.bodies.iter().map(|(from, body)| (*from, body.as_slice()));
+        let (mirror, shift) = (&mut self.mirrors[worker], &mut peer.shift);
+        let applied = self.model.apply_update(worker, mirror, anew, (budget, shift), bodies);
+        peer.incoming.applied = applied;
+        peer.updated(now, round);
     }
 }

@@ -253,7 +253,7 @@ struct Arguments {
     )]
     compressor: Compressor,
 
-    /// Maximum coordinates K per update, for all workers or per worker, such as 4 or 1,4,4 [default: d/16, at least 1]
+    /// Maximum coordinates K per update, for all workers or per worker, such as 4 or 1,4,4 [default: d/32, at least 1]
     #[arg(
         long,
         value_name = "K",
@@ -265,12 +265,12 @@ struct Arguments {
 
     /// Bits per value in an update, 2 to 32
     ///
-    /// Error feedback corrects the rounding: 8 bits follow the curve of 32, at a quarter of the bytes for values.
+    /// Error feedback corrects the rounding: 4 bits take about as many rounds as 32, at an eighth of the bytes for values.
     #[arg(
         long,
         value_name = "B",
         value_parser = value_parser!(u8).range(2..=32),
-        default_value_t = 8,
+        default_value_t = 4,
         help_heading = "Method"
     )]
     value_bits: u8,

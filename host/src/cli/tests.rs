@@ -75,7 +75,7 @@ fn omitted_options_have_defaults() {
         method: Method::Ef21,
         compressor: Compressor::Topk,
         k: vec![],
-        value_bits: 8,
+        value_bits: 4,
         step: Step::Auto,
         constants: Constants::Data,
         init: Init::Compressed,
@@ -403,7 +403,7 @@ fn unreadable_file_is_named() {
 fn k_depends_on_the_dimension_unless_given() {
     let default = options("smidgen simulate");
     let k = |dimension| default.k(dimension, 2);
-    assert_eq!([1, 16, 64, 123].map(k), [1, 1, 4, 7].map(|k| Ok(vec![k; 2])));
+    assert_eq!([1, 32, 64, 123].map(k), [1, 1, 2, 3].map(|k| Ok(vec![k; 2])));
     let given = options("smidgen simulate --k 65");
     assert_eq!(given.k(65, 3), Ok(vec![65; 3]));
     assert_eq!(
@@ -427,7 +427,7 @@ fn list_has_one_value_per_worker() {
             "--participation lists 2 values for 1 worker; give one for all, or one per worker"
         );
         let record = given.record();
-        assert_eq!((&record["k"], &record["value-bits"]), (&[1, 4][..].into(), &8.into()));
+        assert_eq!((&record["k"], &record["value-bits"]), (&[1, 4][..].into(), &4.into()));
     }
 }
 
@@ -489,7 +489,7 @@ fn record_contains_every_option_by_its_name() {
     let expected = serde_json::json!({
         "dataset": "digits", "split": "contiguous", "objective": "logistic", "l1": 1e-3,
             "regulariser": "nonconvex", "lambda": 0.001, "method": "ef21", "compressor": "topk",
-        "k": 4, "value-bits": 8, "step": "0.25", "constants": "data", "init": "compressed",
+        "k": 4, "value-bits": 4, "step": "0.25", "constants": "data", "init": "compressed",
         "downlink": "sparse", "participation": 1.0, "rounds": 200, "scale-columns": "auto",
         "seed": 0, "faults": "loss=0.5", "absent": "wait", "baud": 115_200, "out": "smidgen-out",
     });

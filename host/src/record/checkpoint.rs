@@ -24,7 +24,7 @@ use std::{fs, io};
 use thiserror::Error;
 
 /// Head of a file: name and version of the format, readable in a pager.
-const HEAD: &[u8] = b"smidgen checkpoint 5\n";
+const HEAD: &[u8] = b"smidgen checkpoint 6\n";
 /// Prefix of the head in every version. Every version also ends in the same check.
 const NAME: &[u8] = b"smidgen checkpoint ";
 const CHECK: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);

@@ -8,7 +8,7 @@ use smidgen_protocol::message::{
     Configure, Down, Downlink, Exponents, Init, LiveState, Part, Refusal, Regulariser, Ticket, Up,
 };
 use smidgen_protocol::method::{Compressor, Method, Participation};
-use smidgen_protocol::sparse::{Encoder, Packing};
+use smidgen_protocol::sparse::{Form, Terms, Written, encode};
 use smidgen_protocol::vector::{Exponent, Ratio};
 use std::time::Duration;
 
@@ -179,7 +179,7 @@ impl Session<'_> {
         let mut from = 0;
         while from < dimension {
             let mut body = [0; BODY_LEN_MAX];
-            let (until, len) = encode(model.mantissas, from, &mut body);
+            let (until, len) = coordinates(model.mantissas, from, &mut body);
             let part = Part::Model;
             self.ask(|ticket| Down::Part { ticket, part, from, until }, &body[..len])?;
             from = until;
@@ -216,13 +216,13 @@ impl Session<'_> {
 }
 
 /// Writes coordinates from `from` on, as many as fit; returns the first that is left, and the length of the body.
-fn encode(mantissas: &[i32], from: u32, body: &mut [u8; BODY_LEN_MAX]) -> (u32, usize) {
+fn coordinates(mantissas: &[i32], from: u32, body: &mut [u8; BODY_LEN_MAX]) -> (u32, usize) {
     let dimension = mantissas.len() as u32;
-    let packing = Packing::new(dimension, dimension - from, 32);
-    let mut encoder = Encoder::described(body, packing, 0, from);
-    let mut left = (from..dimension).filter(|&j| mantissas[j as usize] != 0);
-    let full = left.find(|&j| encoder.push(j, mantissas[j as usize].into()).is_err());
-    (full.unwrap_or(dimension), encoder.finish())
+    let rest = (from..).zip(&mantissas[from as usize..]).map(|(j, &mantissa)| (j, mantissa.into()));
+    let form = Form { value_bits: 32, ..Form::FIRST };
+    let entries = rest.filter(|&(_, mantissa)| mantissa != 0);
+    let Written { len, until, .. } = encode(body, &Terms::plain(dimension, from), form, entries);
+    (until, len)
 }
 
 #[cfg(test)]
@@ -240,11 +240,11 @@ mod tests {
             let (mut from, mut found) = (0, vec![0; mantissas.len()]);
             while (from as usize) < mantissas.len() {
                 let mut body = [0; BODY_LEN_MAX];
-                let (until, len) = encode(&mantissas, from, &mut body);
+                let (until, len) = coordinates(&mantissas, from, &mut body);
                 prop_assert!(until > from);
-                let decoder = Decoder::described(&body[..len], mantissas.len() as u32, from).unwrap();
-                prop_assert!(decoder.check(until).is_ok());
-                decoder.entries().for_each(|(j, mantissa)| found[j as usize] = mantissa as i32);
+                let decoder = Decoder::new(&body[..len], &Terms::plain(mantissas.len() as u32, from)).unwrap();
+                prop_assert!(decoder.check(&[], until).is_ok());
+                decoder.entries(&[]).for_each(|(j, mantissa)| found[j as usize] = mantissa as i32);
                 from = until;
             }
             prop_assert_eq!(found, mantissas);

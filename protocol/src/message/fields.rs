@@ -1,6 +1,7 @@
 //! Field types shared by several messages.
 
-use crate::vector::Exponent;
+use crate::sparse::{Form, SHIFT_MAX};
+use crate::vector::{Exponent, round_shift};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,24 @@ pub enum Part {
     Velocity,
 }
 
+impl Part {
+    /// Returns whether it is a change of the sum, whose body refers to the sum.
+    pub const fn is_change_of_sum(self) -> bool {
+        match self {
+            Self::SumChange => true,
+            Self::ModelChange | Self::Model | Self::Estimator | Self::Sum | Self::Velocity => false,
+        }
+    }
+
+    /// Returns whether entries are added to those before.
+    pub const fn is_change(self) -> bool {
+        match self {
+            Self::SumChange | Self::ModelChange => true,
+            Self::Model | Self::Estimator | Self::Sum | Self::Velocity => false,
+        }
+    }
+}
+
 /// Reason for refusing a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub enum Refusal {
@@ -51,6 +70,24 @@ pub enum Refusal {
     Data,
     /// The configuration is inconsistent.
     Configuration,
+}
+
+/// What host and worker know of the rounds before; the next one is coded as a difference from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub struct Known {
+    /// The worker's loss in the last round that it took part in; before round 0, in its last probe.
+    pub loss: Loss,
+    /// Shift of its last update with entries.
+    pub shift: u8,
+    /// Form of the last body of a downlink.
+    pub downlink: Form,
+}
+
+impl Known {
+    /// Returns whether rounds can have had these numbers.
+    pub const fn is_valid(&self) -> bool {
+        self.shift <= SHIFT_MAX && self.downlink.is_valid()
+    }
 }
 
 /// A loss on the wire: a mantissa of 24 bits.
@@ -86,5 +123,11 @@ impl Loss {
     pub const fn mantissa(self) -> i32 {
         let [low, middle, high] = self.0;
         i32::from_le_bytes([0, low, middle, high]) >> 8
+    }
+
+    /// The loss on another grid, cut to its range.
+    #[must_use]
+    pub fn rescaled(self, from: Exponent, to: Exponent) -> Self {
+        Self::new(round_shift(self.mantissa().into(), i32::from(from) - i32::from(to)))
     }
 }

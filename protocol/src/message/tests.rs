@@ -1,9 +1,10 @@
 use super::*;
 use crate::batch::Batch;
 use crate::counters::Counters;
-use crate::frame::{BODY_LEN_MAX, Deframer};
+use crate::frame::{BODY_LEN_MAX, Deframer, Kind};
 use crate::method::{Compressor, Method, Participation};
 use crate::recipe::{CHANNELS_MAX, Features, Recipe};
+use crate::sparse::Form;
 use crate::vector::Exponent;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -18,6 +19,12 @@ fn ratio() -> impl Strategy<Value = Ratio> {
 
 fn loss() -> impl Strategy<Value = Loss> {
     any::<i32>().prop_map(|mantissa| Loss::new(i64::from(mantissa)))
+}
+
+fn known() -> impl Strategy<Value = Known> {
+    (loss(), any::<[u8; 4]>()).prop_map(|(loss, [shift, last_shift, value_bits, count_bits])| {
+        Known { loss, shift, downlink: Form { shift: last_shift, value_bits, count_bits } }
+    })
 }
 
 fn name() -> impl Strategy<Value = &'static str> {
@@ -204,9 +211,11 @@ fn downs() -> impl Strategy<Value = Down<'static>> {
         }),
         (any::<(Ticket, u32, u32)>(), part)
             .prop_map(|((ticket, from, until), part)| { Down::Part { ticket, part, from, until } }),
-        any::<(Ticket, u32)>().prop_map(|(ticket, round)| Down::Begin { ticket, round }),
-        any::<u32>().prop_map(|from| Down::Round { from }),
-        any::<(u32, u8)>().prop_map(|(from, pace)| Down::Paced { from, pace }),
+        (any::<(Ticket, u32)>(), known()).prop_map(|((ticket, round), known)| Down::Begin {
+            ticket,
+            round,
+            known
+        }),
         any::<u32>().prop_map(|from| Down::More { from }),
         any::<Ticket>().prop_map(|ticket| Down::Curvature { ticket }),
         (any::<(Ticket, u64)>(), command())
@@ -261,9 +270,6 @@ fn ups() -> impl Strategy<Value = Up<'static>> {
             Up::Range { ticket, gradient_max, loss }
         }),
         (any::<Ticket>(), refusal).prop_map(|(ticket, refusal)| Up::Refused { ticket, refusal }),
-        loss().prop_map(|loss| Up::Update { loss }),
-        Just(Up::UpdatePart),
-        loss().prop_map(|loss| Up::Anew { loss }),
         (any::<Ticket>(), ratio()).prop_map(|(ticket, l_i)| Up::Curvature { ticket, l_i }),
         records().prop_map(Up::Records),
         any::<(Ticket, u32, u32)>().prop_map(|(ticket, rows, right)| Up::Score {
@@ -277,6 +283,7 @@ fn ups() -> impl Strategy<Value = Up<'static>> {
 
 fn contexts() -> impl Strategy<Value = Context> {
     any::<(u32, u16, u32, u32)>().prop_map(|(session, worker, round, from)| Context {
+        kind: Kind::Message,
         session,
         worker,
         round,

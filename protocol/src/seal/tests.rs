@@ -9,7 +9,7 @@ use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
 
-const CONTEXT: Context = Context { session: 7, worker: 1, round: 3, from: 0 };
+const CONTEXT: Context = Context { session: 7, worker: 1, round: 3, ..Context::SETUP };
 
 fn key(first: u8) -> Key {
     Key::new(&[first; KEY_LEN]).expect("a valid key")

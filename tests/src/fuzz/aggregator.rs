@@ -22,8 +22,9 @@ use smidgen_protocol::message::{
     Regulariser, SCHEMA, Up, VERSION,
 };
 use smidgen_protocol::method::{Compressor, Method, Participation};
+use smidgen_protocol::round::{LossChange, Update};
 use smidgen_protocol::shard::{Header, Width};
-use smidgen_protocol::sparse::Encoder;
+use smidgen_protocol::sparse::{Form, encode};
 use std::time::Duration;
 
 /// Indices of the workers.
@@ -258,14 +259,16 @@ impl Run {
         let of_round =
             Context { round, from: if u.ratio(1, 8)? { value } else { from }, ..session };
         let (loss, body) = (Loss::new(u.arbitrary()?), self.body(u, round, from)?);
+        let change = LossChange::between(u.arbitrary()?, loss.mantissa());
         let (message, body, context) = match u.int_in_range(0..=9)? {
             0 => (Up::Ready(ready(u, asked, off)?), vec![], Context::SETUP),
             1 => (Up::Ack { ticket, value }, vec![], session),
             2 => (Up::Range { ticket, gradient_max: u.arbitrary()?, loss }, vec![], session),
             3 => (Up::Refused { ticket, refusal: refusal(u)? }, vec![], session),
-            4 => (Up::Anew { loss }, body, of_round),
-            5 => (Up::UpdatePart, body, of_round),
-            6 => (Up::Update { loss }, body, of_round),
+            kind @ 4..=6 => {
+                let update = [Update::Anew(change), Update::Part, Update::Last(change)][kind - 4];
+                return Ok(frame(|out| update.draft(&body, &of_round, out).close()));
+            }
             7 => (Up::Score { ticket, rows: value, right: value }, vec![], session),
             8 => (Up::Records(Records::none(ticket)), vec![], Context::SETUP),
             _ => return any(u, &[Context::SETUP, session, of_round]),
@@ -287,17 +290,21 @@ impl Run {
         let budget = Init::Full.budget(round, self.dimension, budget);
         let shift = if u.ratio(1, 4)? { u.int_in_range(0..=31)? } else { 0 };
         let mut body = [0; 128];
-        let mut encoder = Encoder::new(&mut body, budget.packing(self.dimension), shift, from);
+        // The host knows the sum and the last shift, so a forged body may have any.
+        let sum: Vec<i64> = (0..self.dimension).map(|j| i64::from(j) << 9).collect();
+        let sum = if u.arbitrary()? { &sum[..] } else { &[] };
+        let terms = budget.terms(self.dimension + 2, from, sum, u.int_in_range(0..=31)?);
         let bits = budget.compressor.wire_bits(budget.value_bits);
+        let mut entries = vec![];
         for index in from..self.dimension + 2 {
             if u.arbitrary()? {
                 let magnitude = u.int_in_range(1..=1i64 << (bits - 1))?;
-                let mantissa = if u.arbitrary()? { magnitude } else { -magnitude };
-                encoder.push(index, mantissa).expect("twelve entries fit");
+                entries.push((index, if u.arbitrary()? { magnitude } else { -magnitude }));
             }
         }
-        let len = encoder.finish();
-        Ok(body[..len].to_vec())
+        let form = Form { shift, ..terms.last };
+        let written = encode(&mut body, &terms, form, entries.into_iter());
+        Ok(body[..written.len].to_vec())
     }
 }
 

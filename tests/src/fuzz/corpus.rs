@@ -1,7 +1,7 @@
 //! Seed inputs of the fuzz targets: the golden vectors of the wire format, and small files of every kind.
 
 use super::checkpoint;
-use super::wire::PACKING_LEN;
+use super::wire::TERMS_LEN;
 use smidgen_protocol::digest::Draws;
 use std::collections::BTreeMap;
 
@@ -39,15 +39,15 @@ pub fn payloads() -> Vec<Vec<u8>> {
 
 /// Bodies, after the numbers that both sides know.
 pub fn bodies() -> Vec<Vec<u8>> {
-    let packings: [[u8; PACKING_LEN]; 5] = [
-        [64, 0, 4, 0, 7, 0, 0, 0],
-        [112, 0, 1, 0, 31, 0, 0, 0],
-        [0, 16, 100, 0, 3, 0, 0, 0],
-        [8, 0, 8, 0, 3, 0, 0, 0],
-        [64, 0, 3, 0, 17, 0, 0, 1],
+    let packings: [[u8; TERMS_LEN]; 5] = [
+        [64, 0, 4, 0, 7, 0, 0, 1, 3, 255],
+        [112, 0, 1, 0, 31, 0, 0, 1, 0, 255],
+        [0, 16, 100, 0, 3, 0, 0, 1, 4, 5],
+        [8, 0, 8, 0, 3, 0, 0, 1, 0, 0],
+        [64, 0, 3, 0, 17, 0, 0, 0, 0, 20],
     ];
     let bodies: Vec<_> = named("body.").collect();
-    let packed = |packing: [u8; PACKING_LEN]| {
+    let packed = |packing: [u8; TERMS_LEN]| {
         bodies.iter().map(move |body| [&packing[..], body].concat()).collect::<Vec<_>>()
     };
     packings.into_iter().flat_map(packed).collect()

@@ -6,7 +6,7 @@ use smidgen_protocol::digest::Transcript;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, Deframer, HEAD_LEN_MAX, PAYLOAD_LEN_MAX};
 use smidgen_protocol::message::{Down, Up, greeting};
 use smidgen_protocol::recorded::RecordedRows;
-use smidgen_protocol::sparse::{self, BodyError, Decoder, Encoder, Packing};
+use smidgen_protocol::sparse::{self, BodyError, Decoder, Form, Terms, encode};
 
 /// A stream of bytes; the first byte is the length of the pieces in which the others arrive.
 ///
@@ -92,39 +92,47 @@ fn can_be_sent(payload: &[u8], body: &[u8]) -> bool {
 const DIMENSION_MAX: u16 = 4097;
 
 /// Length of the numbers before the body in the input of [`body`].
-pub const PACKING_LEN: usize = 8;
+pub const TERMS_LEN: usize = 10;
 
 /// A body, after the numbers that both sides know. A valid body is what an encoder writes, bit for bit, and can be
 /// applied.
 pub fn body(input: &[u8]) {
-    let Some((&[d0, d1, k0, k1, bits, from0, from1, described], body)) = input.split_first_chunk()
+    let Some((&[d0, d1, k0, k1, bits, from0, from1, is_update, shift, sum], body)) =
+        input.split_first_chunk()
     else {
         return;
     };
     let [dimension, k, from] = [[d0, d1], [k0, k1], [from0, from1]].map(u16::from_le_bytes);
     let [dimension, k, from] = [dimension % DIMENSION_MAX, k, from].map(u32::from);
     let body = &body[..body.len().min(BODY_LEN_MAX)];
-    if described % 2 == 1 {
-        let _ = Decoder::described(body, dimension, from).and_then(|body| apply(&body, dimension));
-        return;
-    }
-    let packing = Packing::new(dimension, k, bits % sparse::VALUE_BITS_MAX + 1);
-    let decoder = Decoder::new(body, packing, from);
-    if let Ok(decoder) = decoder.and_then(|decoder| apply(&decoder, dimension).map(|()| decoder)) {
-        let mut again = [0; BODY_LEN_MAX];
-        let mut encoder = Encoder::new(&mut again, packing, decoder.shift(), from);
-        decoder.entries().for_each(|(j, m)| encoder.push(j, m).expect("it had room before"));
-        let len = encoder.finish();
-        assert_eq!(&again[..len], body, "entries and packing determine every bit");
+    // Sums of many lengths and both signs, or none.
+    let held =
+        |j: u32| i64::from(j.wrapping_mul(0x9e37_79b9).cast_signed()) >> (j % 30) << (sum % 24);
+    let held: Vec<i64> = if sum < 128 { (0..dimension).map(held).collect() } else { vec![] };
+    let value_bits = bits % sparse::VALUE_BITS_MAX + 1;
+    let last = Form { shift: shift % (sparse::SHIFT_MAX + 1), value_bits, count_bits: bits / 8 };
+    let budget = (is_update % 2 == 1).then_some(k);
+    let terms = Terms { dimension, from, sum: &held, last, budget };
+    let Ok(decoder) = Decoder::new(body, &terms) else { return };
+    if apply(&decoder, &terms).is_ok() {
+        // Zeros at the end of a number do not travel, however many they are.
+        let mut again = vec![0; 1 << 16];
+        let entries: Vec<_> = decoder.clone().entries(&held).collect();
+        let written = encode(&mut again, &terms, decoder.form(), entries.into_iter());
+        // A body with a part of the entries has the number of all of them, which the entries do not tell.
+        if decoder.is_whole() {
+            assert_eq!(&again[..written.len], body, "entries, form and terms determine every bit");
+        }
     }
 }
 
 /// Checks a body and applies it.
-fn apply(decoder: &Decoder, dimension: u32) -> Result<(), BodyError> {
-    let entries = decoder.check(dimension)?;
-    let (mut estimator, mut applied) = (vec![i32::MAX - 1; dimension as usize], 0);
+fn apply(decoder: &Decoder, terms: &Terms) -> Result<(), BodyError> {
+    let entries = decoder.check(terms.sum, terms.dimension)?;
+    let (mut estimator, mut applied) = (vec![i32::MAX - 1; terms.dimension as usize], 0);
     let shift = decoder.shift();
-    sparse::apply(&mut estimator, decoder.clone().entries(), shift, &mut 0, |_, _, _| applied += 1);
+    let of = decoder.clone().entries(terms.sum);
+    sparse::apply(&mut estimator, of, shift, &mut 0, |_, _, _| applied += 1);
     assert_eq!(applied, entries);
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::shards;
 use crate::flash::{DATA_PAGES, Flash, PAGES};
 use crate::frames::{self, framed, transmitted};
-use crate::host::{Host, Stage, emit};
+use crate::host::{Host, Request, Stage, emit};
 use crate::recording::{CHANNELS, ScriptedRecorder, rows_on_board, without_rows};
 use arbitrary::{Result, Unstructured};
 use smidgen_firmware::journal::FlashJournal;
@@ -14,12 +14,13 @@ use smidgen_firmware::worker::{Board, Worker};
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::frame::{BODY_LEN_MAX, Context, FRAME_LEN_MAX, PAYLOAD_LEN_MAX, checksum};
 use smidgen_protocol::message::{
-    BROADCAST, CLASSES_MAX, Command, Configure, Down, Downlink, Exponents, Init, Part, Regulariser,
-    SCHEMA, Ticket, Up, VERSION,
+    BROADCAST, CLASSES_MAX, Command, Configure, Down, Downlink, Exponents, Init, Known, Loss, Part,
+    Regulariser, SCHEMA, Ticket, Up, VERSION,
 };
 use smidgen_protocol::method::{Compressor, Method, Participation};
 use smidgen_protocol::recipe::{Features, Recipe};
-use smidgen_protocol::sparse::{self, Encoder, Packing};
+use smidgen_protocol::round::{Start, Update};
+use smidgen_protocol::sparse::{self, Form, encode};
 
 /// Words of memory: enough for small problems, too little for some.
 const MEMORY_LEN: usize = 2048;
@@ -93,9 +94,9 @@ impl Bench {
                 }
             }
             2..=4 => {
-                let message = self.message(u)?;
-                let body = if message.is_setup() { vec![] } else { self.body(u)? };
-                self.say(u, &message, &body)?;
+                let request = self.request(u)?;
+                let body = if request.is_setup() { vec![] } else { self.body(u)? };
+                self.say(u, &request, &body)?;
             }
             5 => {
                 let mut damaged = self.last.clone();
@@ -134,14 +135,15 @@ impl Bench {
         if self.host.stage == Stage::Announce {
             (self.host.exponents, self.host.gamma_n) = (exponents(u)?, shards::ratio(u)?);
         }
-        let (message, body) = match self.host.setup_message(ticket) {
-            Some(of_setup) => of_setup,
-            None if self.host.stage == Stage::Begin => {
-                (Down::Begin { ticket, round: u.int_in_range(0..=1)? }, vec![])
+        let (request, body) = match self.host.setup_message(ticket) {
+            Some((message, body)) => (message.into(), body),
+            None if self.host.stage == Stage::Begin => (begin(u, ticket)?.into(), vec![]),
+            None => {
+                let part = self.host.configure.downlink.part();
+                (Start::default().into(), self.entries(u, part, 0)?)
             }
-            None => (Down::Round { from: 0 }, self.described(u)?),
         };
-        self.say(u, &message, &body)?;
+        self.say(u, &request, &body)?;
         self.serve();
         Ok(())
     }
@@ -169,7 +171,7 @@ impl Bench {
     /// Commands the recorder, and lets the sensor deliver samples.
     fn record(&mut self, u: &mut Unstructured) -> Result<()> {
         let command = command(u)?;
-        self.say(u, &Down::Record { echo: 0, identity: IDENTITY, command }, &[])?;
+        self.say(u, &Down::Record { echo: 0, identity: IDENTITY, command }.into(), &[])?;
         self.serve();
         let samples = u.int_in_range(0..=30)?;
         let sample = u.arbitrary::<[i16; CHANNELS]>()?;
@@ -227,8 +229,8 @@ impl Bench {
         Ok(())
     }
 
-    /// A message of any kind, mostly a plausible one.
-    fn message(&self, u: &mut Unstructured) -> Result<Down<'static>> {
+    /// A request of any kind, mostly a plausible one.
+    fn request(&self, u: &mut Unstructured) -> Result<Request<'static>> {
         let ticket = self.host.ticket.wrapping_add(match u.int_in_range(0..=3)? {
             0 => 0,
             1 => u.arbitrary()?,
@@ -252,38 +254,39 @@ impl Bench {
             3 => Down::Probe { ticket, exponents: exponents(u)? },
             4 => Down::Announce { ticket, exponents: exponents(u)?, gamma_n: shards::ratio(u)? },
             5 => Down::Part { ticket, part: *u.choose(&parts)?, from: index(u)?, until: index(u)? },
-            6 => Down::Begin { ticket, round: u.arbitrary()? },
-            7 => Down::Round { from: index(u)? },
+            6 => begin(u, ticket)?,
+            7 | 9 => return Ok(Start { from: index(u)?, pace: u.arbitrary()? }.into()),
             8 => Down::Curvature { ticket },
             10 => Down::Score { ticket },
             12 => Down::Live { echo: ticket, identity: IDENTITY },
             13 => Down::Keep { ticket },
             11 => Down::Record { echo: ticket, identity: IDENTITY, command: command(u)? },
-            9 => Down::Paced { from: index(u)?, pace: u.arbitrary()? },
             _ => Down::More { from: index(u)? },
-        })
+        }
+        .into())
     }
 
     fn body(&self, u: &mut Unstructured) -> Result<Vec<u8>> {
-        if u.arbitrary()? { self.described(u) } else { Ok(payload(u)?.to_vec()) }
+        let part = *u.choose(&[Part::Model, Part::SumChange])?;
+        if u.arbitrary()? { self.entries(u, part, 0) } else { Ok(payload(u)?.to_vec()) }
     }
 
-    /// A described body for some coordinates of the model.
-    fn described(&self, u: &mut Unstructured) -> Result<Vec<u8>> {
-        let mut body = [0; BODY_LEN_MAX];
-        let dimension = self.host.configure.dimension;
-        let packing = Packing::new(dimension, u.int_in_range(0..=dimension)?, 48);
+    /// A body for some coordinates of a vector.
+    fn entries(&self, u: &mut Unstructured, part: Part, from: u32) -> Result<Vec<u8>> {
+        let terms = self.host.twin.terms(part, from);
         let shift = if u.ratio(1, 4)? { u.int_in_range(0..=sparse::SHIFT_MAX)? } else { 0 };
-        let mut encoder = Encoder::described(&mut body, packing, shift, 0);
-        for index in 0..dimension.min(40) {
-            if u.arbitrary()? {
-                let mantissa = u.arbitrary::<i64>()? >> u.int_in_range(17..=63)?;
-                let full = mantissa != 0 && encoder.push(index, mantissa).is_err();
-                assert!(!full, "forty entries fit");
+        let mut entries = vec![];
+        for index in from..terms.dimension.min(40) {
+            let mantissa = u.arbitrary::<i64>()? >> u.int_in_range(17..=63)?;
+            if mantissa != 0 && u.arbitrary()? {
+                entries.push((index, mantissa));
             }
         }
-        let len = encoder.finish();
-        Ok(body[..len].to_vec())
+        let mut body = [0; BODY_LEN_MAX];
+        let form = Form { shift, value_bits: 48, count_bits: 0 };
+        let written = encode(&mut body, &terms, form, entries.into_iter());
+        assert_eq!(written.until, terms.dimension, "forty entries fit");
+        Ok(body[..written.len].to_vec())
     }
 
     /// The context of the open session and round, of the next round, or any.
@@ -301,12 +304,12 @@ impl Bench {
     }
 
     /// Sends a message in its context, and notes whether the worker accepted it.
-    fn say(&mut self, u: &mut Unstructured, message: &Down<'static>, body: &[u8]) -> Result<()> {
+    fn say(&mut self, u: &mut Unstructured, request: &Request, body: &[u8]) -> Result<()> {
         let address = if u.ratio(1, 16)? { u.arbitrary()? } else { ADDRESS };
-        let address = if message.is_setup() { BROADCAST } else { address };
-        if self.send(u, emit(*message, address, body, self.host.context(message)))? {
-            self.host.note(message, body);
-            if let Down::Configure(configure) = message {
+        let address = if request.is_setup() { BROADCAST } else { address };
+        if self.send(u, emit(*request, address, body, self.host.context(request)))? {
+            self.host.note(request, body);
+            if let Request::Message(Down::Configure(configure)) = request {
                 (self.asked, self.is_open) = (Some(configure.ticket), false);
                 self.host.round = 0;
             }
@@ -358,8 +361,7 @@ impl Bench {
     /// Returns whether a frame is an update of the open round.
     fn is_update(&self, wire: &[u8]) -> bool {
         let context = Context { round: self.host.round, ..self.host.worker_context() };
-        frames::payload(wire, &context)
-            .is_some_and(|payload| Up::parse(&payload).is_ok_and(|(up, _)| up.is_of_round()))
+        frames::payload_of_any(wire, Update::contexts(context)).is_some()
     }
 
     /// Returns whether a frame acknowledges the latest configuration.
@@ -467,4 +469,16 @@ fn configuration(u: &mut Unstructured) -> Result<(Configure<'static>, Vec<u8>)> 
         data_checksum: checksum(&data),
     };
     Ok((configure, data))
+}
+
+/// Begins a round, with numbers of any size.
+fn begin(u: &mut Unstructured, ticket: Ticket) -> Result<Down<'static>> {
+    let round = if u.ratio(1, 8)? { u.arbitrary()? } else { u.int_in_range(0..=1)? };
+    let [shift, value_bits, count_bits] = u.arbitrary()?;
+    let known = Known {
+        loss: Loss::new(u.arbitrary()?),
+        shift: u.arbitrary()?,
+        downlink: Form { shift, value_bits, count_bits },
+    };
+    Ok(Down::Begin { ticket, round, known })
 }

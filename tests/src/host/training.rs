@@ -9,7 +9,8 @@ use smidgen_protocol::digest;
 use smidgen_protocol::frame::{BODY_LEN_MAX, checksum};
 use smidgen_protocol::message::{Configure, Down, Downlink, Exponents, Init, Part, Regulariser};
 use smidgen_protocol::method::{Compressor, Method, Participation};
-use smidgen_protocol::sparse::{Encoder, Packing};
+use smidgen_protocol::round::Start;
+use smidgen_protocol::sparse::{Form, Terms, Written, encode};
 use smidgen_protocol::step::{Grids, Rule, step};
 use smidgen_protocol::vector::{Ratio, round_shift, saturate};
 
@@ -132,7 +133,8 @@ impl<R: ObjectiveSet> Host<R> {
 
     /// Starts the current round at the worker's x. Returns the frames of the update.
     pub fn begin(&mut self) -> Vec<Vec<u8>> {
-        let message = Down::Begin { ticket: self.next_ticket(), round: self.round };
+        let known = self.known;
+        let message = Down::Begin { ticket: self.next_ticket(), round: self.round, known };
         let first = self.ask(message, &[]);
         self.collect(first)
     }
@@ -154,20 +156,22 @@ impl<R: ObjectiveSet> Host<R> {
             Downlink::Dense => (Part::Model, bodies(&widened(model))),
             Downlink::Sparse => {
                 let told = std::mem::replace(sum_told, sum.clone());
-                let change: Vec<_> = sum.iter().zip(told).map(|(new, old)| new - old).collect();
-                (Part::SumChange, bodies(&change))
+                let change: Vec<_> = sum.iter().zip(&told).map(|(new, old)| new - old).collect();
+                let held = Terms {
+                    sum: &told,
+                    last: self.twin.known.downlink,
+                    ..Terms::plain(told.len() as u32, 0)
+                };
+                (Part::SumChange, bodies_for(&change, held))
             }
             Downlink::Model => unreachable!("this host sends the model or the sum"),
         };
         let pace = *pace;
         let (from, _, last) = bodies.pop().expect("at least one body");
         self.tell(part, bodies);
-        let message = match pace {
-            0 => Down::Round { from },
-            pace => Down::Paced { from, pace },
-        };
-        let wire = self.frame(message, &last);
-        self.note(&message, &last);
+        let start = Start { from, pace };
+        let wire = self.frame(start, &last);
+        self.note(&start.into(), &last);
         wire
     }
 
@@ -222,23 +226,24 @@ pub fn widened(mantissas: &[i32]) -> Vec<i64> {
     mantissas.iter().map(|&m| m.into()).collect()
 }
 
-/// A vector as described bodies, each with its first coordinate and the one after its last.
+/// A vector as bodies for a worker that may know nothing, each with its first coordinate and the one after its last.
 pub fn bodies(values: &[i64]) -> Vec<(u32, u32, Vec<u8>)> {
-    let (dimension, mut from, mut bodies) = (values.len() as u32, 0, vec![]);
+    bodies_for(values, Terms::plain(values.len() as u32, 0))
+}
+
+/// The same for a worker that knows the terms of the first body.
+fn bodies_for(values: &[i64], mut terms: Terms) -> Vec<(u32, u32, Vec<u8>)> {
+    let mut bodies = vec![];
     loop {
         let mut body = vec![0; BODY_LEN_MAX];
-        let mut encoder =
-            Encoder::described(&mut body, Packing::new(dimension, dimension, 40), 0, from);
-        let entries = (from..).zip(&values[from as usize..]).filter(|&(_, &value)| value != 0);
-        let until = entries
-            .map(|(j, &value)| encoder.push(j, value).map_err(|_| j))
-            .find_map(Result::err)
-            .unwrap_or(dimension);
-        let len = encoder.finish();
-        bodies.push((from, until, body[..len].to_vec()));
-        if until == dimension {
+        let rest = (terms.from..).zip(&values[terms.from as usize..]);
+        let entries = rest.map(|(j, &value)| (j, value)).filter(|&(_, value)| value != 0);
+        let form = Form { value_bits: 40, ..Form::FIRST };
+        let Written { len, until, form } = encode(&mut body, &terms, form, entries);
+        bodies.push((terms.from, until, body[..len].to_vec()));
+        if until == terms.dimension {
             return bodies;
         }
-        from = until;
+        (terms.from, terms.last) = (until, if terms.sum.is_empty() { terms.last } else { form });
     }
 }

@@ -36,30 +36,30 @@ const fn restoring(is_at: fn(&Request) -> bool) -> Place {
 
 /// The requests that every worker gets.
 const STAGES: [(&str, Place); 10] = [
-    ("greet", place(None, |at| matches!(at.message, Down::Hello { .. }))),
-    ("configure", place(None, |at| matches!(at.message, Down::Configure(_)))),
-    ("load", place(None, |at| matches!(at.message, Down::Data { offset: 1.., .. }))),
-    ("probe", place(None, |at| matches!(at.message, Down::Probe { .. }))),
-    ("announce", place(None, |at| matches!(at.message, Down::Announce { .. }))),
-    ("begin", place(None, |at| matches!(at.message, Down::Begin { .. }))),
-    ("more", place(None, |at| matches!(at.message, Down::More { .. }))),
-    ("part", place(None, |at| matches!(at.message, Down::Part { .. }))),
+    ("greet", place(None, |at| matches!(at.message, Some(Down::Hello { .. })))),
+    ("configure", place(None, |at| matches!(at.message, Some(Down::Configure(_))))),
+    ("load", place(None, |at| matches!(at.message, Some(Down::Data { offset: 1.., .. })))),
+    ("probe", place(None, |at| matches!(at.message, Some(Down::Probe { .. })))),
+    ("announce", place(None, |at| matches!(at.message, Some(Down::Announce { .. })))),
+    ("begin", place(None, |at| matches!(at.message, Some(Down::Begin { .. })))),
+    ("more", place(None, |at| matches!(at.message, Some(Down::More { .. })))),
+    ("part", place(None, |at| matches!(at.message, Some(Down::Part { .. })))),
     ("round", place(None, |at| is_round(&at.message))),
-    ("verify", place(None, |at| at.is_ending && matches!(at.message, Down::Hello { .. }))),
+    ("verify", place(None, |at| at.is_ending && matches!(at.message, Some(Down::Hello { .. })))),
 ];
 
 /// The requests to a worker that is restored.
 const RESTORE_STAGES: [(&str, Place); 6] = [
-    ("configure again", restoring(|at| matches!(at.message, Down::Configure(_)))),
+    ("configure again", restoring(|at| matches!(at.message, Some(Down::Configure(_))))),
     ("restore model", restoring(|at| writes(&at.message, Part::Model))),
     ("restore estimator", restoring(|at| writes(&at.message, Part::Estimator))),
     ("restore sum", restoring(|at| writes(&at.message, Part::Sum))),
     ("restore velocity", restoring(|at| writes(&at.message, Part::Velocity))),
-    ("begin again", restoring(|at| matches!(at.message, Down::Begin { .. }))),
+    ("begin again", restoring(|at| matches!(at.message, Some(Down::Begin { .. })))),
 ];
 
-fn writes(message: &Down, wanted: Part) -> bool {
-    matches!(message, Down::Part { part, .. } if *part == wanted)
+fn writes(message: &Option<Down>, wanted: Part) -> bool {
+    matches!(message, Some(Down::Part { part, .. }) if *part == wanted)
 }
 
 const FAULTS: [Fault; 11] = [
@@ -200,7 +200,7 @@ fn a_worker_may_fail_while_it_waits_for_the_others() {
 fn a_configuration_lost_three_times_is_not_a_restart() {
     let mut left = 3;
     let mut bench = Bench::new(setup(5, 2)).with_rule(move |request| {
-        if matches!(request.message, Down::Configure(_)) && left > 0 {
+        if matches!(request.message, Some(Down::Configure(_))) && left > 0 {
             left -= 1;
             return Fault::Down(Damage::Lost);
         }
@@ -214,11 +214,11 @@ fn a_configuration_lost_three_times_is_not_a_restart() {
 #[test]
 fn a_configuration_that_arrives_after_a_restart_is_detected() {
     let undisturbed = Bench::new(setup(5, 2)).run(ROUNDS);
-    type IsAwaited = fn(&Down) -> bool;
+    type IsAwaited = fn(&Option<Down>) -> bool;
     let requests: [(&str, IsAwaited, _); 4] = [
-        ("probe", |message| matches!(message, Down::Probe { .. }), None),
-        ("announce", |message| matches!(message, Down::Announce { .. }), Some(0)),
-        ("begin", |message| matches!(message, Down::Begin { .. }), Some(0)),
+        ("probe", |message| matches!(message, Some(Down::Probe { .. })), None),
+        ("announce", |message| matches!(message, Some(Down::Announce { .. })), Some(0)),
+        ("begin", |message| matches!(message, Some(Down::Begin { .. })), Some(0)),
         ("round", is_round, Some(1)),
     ];
     for (name, is_awaited, round) in requests {
@@ -226,7 +226,7 @@ fn a_configuration_that_arrives_after_a_restart_is_detected() {
         let first = late.clone();
         let mut bench = Bench::new(setup(5, 2)).with_rule(move |request| {
             let mut first = first.borrow_mut();
-            if matches!(request.message, Down::Configure(_))
+            if matches!(request.message, Some(Down::Configure(_)))
                 && request.worker == 0
                 && first.is_empty()
             {

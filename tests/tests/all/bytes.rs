@@ -21,18 +21,18 @@ fn check(columns: &str, steps: &[f64]) {
         bytes
     };
     let best = steps.iter().filter_map(descent).min().expect("gradient descent converges");
-    for options in ["", "--k 2", "--k 3 --value-bits 3"] {
+    for (options, least) in [("", 40), ("--k 4 --value-bits 8", 25), ("--k 3 --value-bits 3", 40)] {
         let bytes = bytes(&format!("{columns} {options}"), 1000).expect("the target is reached");
         let ratio = best as f64 / bytes as f64;
         println!("{columns}, ef21 {options}: {bytes} bytes, {ratio:.1} times fewer");
-        assert!(20 * bytes <= best, "{columns} {options}: {bytes} bytes against {best}");
+        assert!(least * bytes <= best, "{columns} {options}: {bytes} bytes against {best}");
     }
 }
 
 /// The best fixed step is not known beforehand: 1/L is 0.14 with scaled columns and 0.38 with those of the file. From
 /// 1.2 or 2.75 on gradient descent oscillates.
 #[test]
-fn ef21_needs_a_twentieth_of_gradient_descents_bytes() {
+fn ef21_needs_a_fortieth_of_gradient_descents_bytes() {
     check("--scale-columns auto", &[0.5, 0.9, 1.0, 1.1, 1.15, 1.2, 1.3, 2.0]);
     check("--scale-columns off", &[1.0, 2.0, 2.4, 2.6, 2.65, 2.7, 2.75, 2.9, 4.0]);
 }
@@ -48,7 +48,9 @@ fn bytes_to_loss(options: &str, limit: f64) -> Option<u64> {
 
 #[test]
 fn raw_columns_need_the_bytes_of_standardised_ones() {
-    assert!(bytes_to_loss("", 0.2).is_some_and(|bytes| bytes < 7000));
+    let bytes = bytes_to_loss("", 0.2).expect("it gets there");
+    println!("loss 0.2: {bytes} bytes");
+    assert!(bytes < 4000, "{bytes}");
     assert_eq!(bytes_to_loss("--scale-columns off", 0.2), None);
     // Without a bias, standardised columns are another function.
     for limit in [0.2, 0.1, 0.05] {

@@ -27,9 +27,9 @@ fn a_run_continues_with_the_loss_of_its_model() {
         let (_folder, model, experiment) = continued(&options, "");
         let rounds = simulated(&experiment);
         let (before, after) = (model.loss.expect("it is known"), rounds[0].loss);
-        // Boards report losses of some 21 bits.
+        // Boards report changes of losses, by which the last loss is known to an eighth of its last change.
         let difference = (before - after).abs() / before;
-        assert!(difference < 1e-5, "{options}: {before} and {after}");
+        assert!(difference < 1e-2, "{options}: {before} and {after}");
         let continued = trained(&experiment);
         let loss = continued.loss.expect("it is known");
         assert!(continued.round > 0, "{options}");

@@ -328,7 +328,7 @@ fn power_cut_leaves_rows_and_the_run_goes_on() {
     boot(&mut host, flash);
     host.set_up();
     host.write_state();
-    let begin = Down::Begin { ticket: host.next_ticket(), round: host.round };
+    let begin = Down::Begin { ticket: host.next_ticket(), round: host.round, known: host.known };
     assert_eq!(host.deliver(&host.frame(begin, &[])), update);
 }
 

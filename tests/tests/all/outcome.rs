@@ -21,12 +21,11 @@ use std::fs;
 use std::time::Duration;
 
 /// Rows on boards, and steps that are far too long: the last loss is above that of an earlier round.
-const SPIKE: &str = "--recordings example --objective softmax --step 64";
+const SPIKE: &str = "--recordings example --objective softmax --step 64 --k 2 --value-bits 8";
 /// The model has outgrown the exponent of the best one, which is the first.
-const DIVERGING: &str =
-    "--recordings example --objective perceptron --regulariser l2 --lambda 1 --step 4";
+const DIVERGING: &str = "--recordings example --objective perceptron --regulariser l2 --lambda 1 --step 4 --k 28 --value-bits 8";
 /// A spike of a model that does not fit a frame.
-const LARGE: &str = "--recordings example --objective perceptron --step 8";
+const LARGE: &str = "--recordings example --objective perceptron --step 8 --k 28 --value-bits 8";
 /// Their number of rounds.
 const ROUNDS: usize = 12;
 
@@ -84,7 +83,7 @@ fn run_that_ends_on_a_spike_gives_the_best_model() {
     for (options, rounds) in [
         ("--rows 100 --step 60 --k 2", 30),
         ("--rows 100 --step 100 --k 2 --downlink ef21-p", 29),
-        ("--rows 100 --step 20 --method ef21-prox --l1 0.01", 30),
+        ("--rows 100 --step 20 --k 4 --value-bits 8 --method ef21-prox --l1 0.01", 30),
         (SPIKE, ROUNDS),
     ] {
         let experiment = experiment(&format!("{options} --rounds {rounds}"));
@@ -164,7 +163,7 @@ fn ask_state(worker: &mut Worker<Vec<u64>>, check: impl FnOnce(&Ready)) {
 fn boards_with_rows_of_their_own_end_with_the_model_of_the_run() {
     for options in [
         SPIKE,
-        "--recordings example --objective softmax --step 256 --downlink ef21-p",
+        "--recordings example --objective softmax --step 256 --k 2 --value-bits 8 --downlink ef21-p",
         &format!("{SPIKE} --downlink dense"),
         LARGE,
         &format!("{LARGE} --downlink dense"),

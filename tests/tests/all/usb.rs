@@ -20,8 +20,7 @@ use tempfile::tempdir;
 /// Around one packet and around two.
 const LENGTHS: [usize; 6] = [63, 64, 65, 127, 128, 129];
 /// Bits of a value and numbers of values with which frames of all these lengths occur in both directions.
-const CHOICES: [(u32, u32); 7] =
-    [(12, 29), (12, 30), (12, 31), (24, 36), (28, 31), (22, 40), (32, 30)];
+const CHOICES: [(u32, u32); 6] = [(12, 38), (20, 46), (24, 40), (16, 26), (32, 34), (24, 34)];
 
 /// A frame on the line.
 #[derive(Clone, Debug, PartialEq, Eq)]

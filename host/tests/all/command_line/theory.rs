@@ -196,7 +196,7 @@ fn tight_step_of_reports_is_at_most_that_of_the_data() {
     for lambda in ["0.1", "0"] {
         let gamma = |constants: &str| {
             let arguments = format!(
-                "simulate --rows 300 --workers 3 --rounds 5 --regulariser l2 --lambda {lambda} --step tight \
+                "simulate --rows 300 --workers 3 --rounds 5 --k 4 --value-bits 8 --regulariser l2 --lambda {lambda} --step tight \
                  --constants {constants} --out {constants}-{lambda}"
             );
             let output = smidgen(directory.path(), &arguments);
@@ -218,7 +218,8 @@ fn tuned_step_beyond_the_theorem_is_not_called_allowed() {
     let directory = tempdir().expect("there is room");
     for (bits, constants) in [(2, "data"), (2, "boards"), (8, "data"), (32, "data"), (32, "boards")]
     {
-        let options = format!("--rows 300 --rounds 5 --value-bits {bits} --constants {constants}");
+        let options =
+            format!("--rows 300 --rounds 5 --k 4 --value-bits {bits} --constants {constants}");
         let run =
             smidgen(directory.path(), &format!("simulate {options} --out {constants}-{bits}"));
         let plan = smidgen(directory.path(), &format!("plan {options}"));
@@ -252,7 +253,7 @@ fn theory_is_checked_in_every_round() {
         assert!(output.status.success(), "{options}: {}", stderr(&output));
     }
     let long = "--dataset tight-quadratics --objective least-squares --lambda 0 --workers 2 --k 1 \
-                --step 0.032 --rounds 50";
+                --value-bits 8 --step 0.032 --rounds 50";
     let output = smidgen(directory.path(), &format!("simulate --check-theory {long} --out long"));
     assert!(output.status.success(), "{}", stderr(&output));
     let said = String::from_utf8_lossy(&output.stdout);

@@ -112,7 +112,8 @@ fn person_with_fewer_classes_and_louder_samples_keeps_classes_and_scales() {
     fs::write(file("quiet.csv"), format!("{}\n{quiet}", lines[0])).expect("there is room");
     told(
         &folder,
-        "simulate --recordings quiet.csv --full-scale 4 --workers 1 --objective softmax --rounds 30 --out base",
+        "simulate --recordings quiet.csv --full-scale 4 --workers 1 --objective softmax --k 2 --value-bits 8 \
+         --rounds 30 --out base",
     );
     // No stairs, and samples beyond the full scale, which a sensor limits.
     for name in ["one/person-4.csv", "one/person-4_TEST.csv"] {
@@ -122,7 +123,7 @@ fn person_with_fewer_classes_and_louder_samples_keeps_classes_and_scales() {
         assert!(loud.contains("running") && loud.contains("\n91."));
         fs::write(file(name), loud).expect("there is room");
     }
-    told(&folder, &format!("{ONE} --rounds 30 --out mine"));
+    told(&folder, &format!("{ONE} --k 2 --value-bits 8 --rounds 30 --out mine"));
     let [base, mine] = ["base", "mine"].map(|run| model(&folder, run));
     assert_eq!(base.classes, ["resting", "running", "stairs", "walking"]);
     assert_eq!((&mine.input, &mine.classes), (&base.input, &base.classes));

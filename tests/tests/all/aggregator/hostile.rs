@@ -7,8 +7,9 @@ use smidgen_firmware::objective::Objective;
 use smidgen_protocol::counters::Reject;
 use smidgen_protocol::frame::Context;
 use smidgen_protocol::message::{Loss, Ready, Refusal, SCHEMA, Ticket, Up, VERSION};
-use smidgen_protocol::method::Compressor;
-use smidgen_protocol::sparse::{Encoder, Packing};
+use smidgen_protocol::method::{Budget, Compressor};
+use smidgen_protocol::round::{LossChange, Update};
+use smidgen_protocol::sparse::encode;
 use smidgen_tests::bench::slope::with_k;
 use smidgen_tests::frames::frame;
 use std::collections::BTreeMap;
@@ -20,10 +21,14 @@ fn emit(message: Up, body: &[u8], context: Context) -> Vec<u8> {
 /// A body of an update with K = 2 of d = 10.
 fn body(entries: &[(u32, i64)]) -> Vec<u8> {
     let mut body = [0; 64];
-    let mut encoder = Encoder::new(&mut body, Packing::new(10, 2, 8), 0, entries[0].0);
-    entries.iter().for_each(|&(index, mantissa)| encoder.push(index, mantissa).expect("room"));
-    let len = encoder.finish();
-    body[..len].to_vec()
+    let budget = Budget { k: 2, value_bits: 8, compressor: Compressor::TopK };
+    let terms = budget.terms(10, entries[0].0, &[], 0);
+    let written = encode(&mut body, &terms, terms.last, entries.iter().copied());
+    body[..written.len].to_vec()
+}
+
+fn emit_update(update: Update, body: &[u8], context: Context) -> Vec<u8> {
+    frame(|out| update.draft(body, &context, out).close())
 }
 
 /// A run in round 1, with unanswered requests.
@@ -42,17 +47,15 @@ fn asked() -> Bench<Slope> {
 #[test]
 fn updates_that_break_the_rules_are_rejected_under_their_reason() {
     let mut bench = asked();
-    let context = Context { session: 0x5e55, worker: 1, round: 1, from: 0 };
-    let update = Up::Update { loss: Loss::new(1) };
+    let context = Context { session: 0x5e55, worker: 1, round: 1, ..Context::SETUP };
+    let update = Update::Last(LossChange::default());
     for (wire, reason) in [
-        (emit(update, &body(&[(0, 1), (10, 1)]), context), Reject::Body),
-        (emit(update, &body(&[(0, 1), (3, 1), (4, 1)]), context), Reject::Body),
-        (emit(update, &[0xaa; 40], context), Reject::Body),
-        (emit(update, &[], context), Reject::Body),
-        (emit(update, &body(&[(0, 1)]), Context { round: 0, ..context }), Reject::Repeated),
-        (emit(update, &body(&[(0, 1)]), Context { round: 2, ..context }), Reject::Checksum),
-        (emit(update, &body(&[(0, 1)]), Context { worker: 2, ..context }), Reject::Checksum),
-        (emit(update, &body(&[(1, 1)]), Context { from: 1, ..context }), Reject::Checksum),
+        (emit_update(update, &body(&[(0, 1), (3, 1), (4, 1)]), context), Reject::Body),
+        (emit_update(update, &[0xaa; 40], context), Reject::Body),
+        (emit_update(update, &body(&[(0, 1)]), Context { round: 0, ..context }), Reject::Repeated),
+        (emit_update(update, &body(&[(0, 1)]), Context { round: 2, ..context }), Reject::Checksum),
+        (emit_update(update, &body(&[(0, 1)]), Context { worker: 2, ..context }), Reject::Checksum),
+        (emit_update(update, &body(&[(1, 1)]), Context { from: 1, ..context }), Reject::Checksum),
         (
             emit(Up::Ack { ticket: 1, value: 0 }, &[], Context { round: 0, ..context }),
             Reject::Repeated,
@@ -65,10 +68,10 @@ fn updates_that_break_the_rules_are_rejected_under_their_reason() {
         assert_eq!(bench.transmit(), 0, "the round is still asked for");
     }
     // The parts of an update share its budget.
-    bench.arrive(0, &emit(Up::UpdatePart, &body(&[(0, 1), (3, 1)]), context));
+    bench.arrive(0, &emit_update(Update::Part, &body(&[(0, 1), (3, 1)]), context));
     assert_eq!(bench.transmit(), 1);
     assert_eq!(bench.asked(0), Some(Down::More { from: 4 }));
-    bench.arrive(0, &emit(update, &body(&[(4, 1)]), Context { from: 4, ..context }));
+    bench.arrive(0, &emit_update(update, &body(&[(4, 1)]), Context { from: 4, ..context }));
     assert_eq!(bench.transmit(), 0, "the rest is still asked for");
     bench.check_bytes_up();
 }
@@ -76,9 +79,10 @@ fn updates_that_break_the_rules_are_rejected_under_their_reason() {
 /// The worker accepts data or state repeatedly, without progress.
 #[test]
 fn answers_without_progress_do_not_restart_the_timeout() {
-    type IsAwaited = fn(&Down) -> bool;
-    let while_loading: IsAwaited = |message| matches!(message, Down::Data { offset: 1.., .. });
-    let while_restored: IsAwaited = |message| matches!(message, Down::Part { from: 1.., .. });
+    type IsAwaited = fn(&Option<Down>) -> bool;
+    let while_loading: IsAwaited =
+        |message| matches!(message, Some(Down::Data { offset: 1.., .. }));
+    let while_restored: IsAwaited = |message| matches!(message, Some(Down::Part { from: 1.., .. }));
     for (is_awaited, round) in [(while_loading, None), (while_restored, Some(1))] {
         let mut bench = Bench::new(setup(1200, 2));
         if let Some(round) = round {
@@ -154,6 +158,7 @@ fn forge(bench: &Bench<Slope>, kind: usize, off: u16, value: u32, body: &[u8]) -
     let round = bench.host.open_round().unwrap_or(0).wrapping_sub(u32::from(off / 2));
     let of_round = Context { round, from: from + u32::from(off % 2), ..session };
     let loss = Loss::new(i64::from(value) - (1 << 31));
+    let change = LossChange::between(0, loss.mantissa());
     match kind {
         0 => {
             let ready = Ready {
@@ -181,9 +186,9 @@ fn forge(bench: &Bench<Slope>, kind: usize, off: u16, value: u32, body: &[u8]) -
             &[],
             session,
         ),
-        4 => emit(Up::Update { loss }, body, of_round),
-        5 => emit(Up::Anew { loss }, body, of_round),
-        _ => emit(Up::UpdatePart, body, of_round),
+        4 => emit_update(Update::Last(change), body, of_round),
+        5 => emit_update(Update::Anew(change), body, of_round),
+        _ => emit_update(Update::Part, body, of_round),
     }
 }
 

@@ -13,14 +13,14 @@ fn given(setup: Setup) -> Setup {
 
 /// The requests until the first update.
 const STAGES: [(&str, Place); 8] = [
-    ("load", place(None, |at| matches!(at.message, Down::Data { offset: 1.., .. }))),
-    ("first announce", place(None, |at| matches!(at.message, Down::Announce { .. }))),
+    ("load", place(None, |at| matches!(at.message, Some(Down::Data { offset: 1.., .. })))),
+    ("first announce", place(None, |at| matches!(at.message, Some(Down::Announce { .. })))),
     ("first part", place(None, |at| writes(&at.message, Part::Model))),
-    ("last part", place(None, |at| matches!(at.message, Down::Part { from: 400.., .. }))),
-    ("probe", place(None, |at| matches!(at.message, Down::Probe { .. }))),
-    ("second announce", place(Some(0), |at| matches!(at.message, Down::Announce { .. }))),
-    ("begin", place(Some(0), |at| matches!(at.message, Down::Begin { .. }))),
-    ("more", place(Some(0), |at| matches!(at.message, Down::More { .. }))),
+    ("last part", place(None, |at| matches!(at.message, Some(Down::Part { from: 400.., .. })))),
+    ("probe", place(None, |at| matches!(at.message, Some(Down::Probe { .. })))),
+    ("second announce", place(Some(0), |at| matches!(at.message, Some(Down::Announce { .. })))),
+    ("begin", place(Some(0), |at| matches!(at.message, Some(Down::Begin { .. })))),
+    ("more", place(Some(0), |at| matches!(at.message, Some(Down::More { .. })))),
 ];
 
 #[test]

@@ -35,10 +35,10 @@ fn exponents_may_change_in_the_round_of_a_reboot() {
             &setup,
             round + 2,
             &[
-                ("announce", at(|at| matches!(at.message, Down::Announce { .. }))),
-                ("part", at(|at| matches!(at.message, Down::Part { .. }))),
+                ("announce", at(|at| matches!(at.message, Some(Down::Announce { .. })))),
+                ("part", at(|at| matches!(at.message, Some(Down::Part { .. })))),
                 ("round", at(|at| is_round(&at.message))),
-                ("more", at(|at| matches!(at.message, Down::More { .. }))),
+                ("more", at(|at| matches!(at.message, Some(Down::More { .. })))),
             ],
         );
     }

@@ -45,16 +45,16 @@ fn exchanged_boards_find_their_workers_at_every_stage() {
     type Run = fn(&mut Bench<Slope>);
     let places: [(&str, bool, Run); 6] = [
         ("configure", false, |bench| {
-            bench.until_asked(0, None, |message| matches!(message, Down::Configure(_)));
+            bench.until_asked(0, None, |message| matches!(message, Some(Down::Configure(_))));
         }),
         ("probe", true, |bench| {
-            bench.until_asked(0, None, |message| matches!(message, Down::Probe { .. }));
+            bench.until_asked(0, None, |message| matches!(message, Some(Down::Probe { .. })));
         }),
         ("announce", true, |bench| {
-            bench.until_asked(0, Some(0), |message| matches!(message, Down::Announce { .. }));
+            bench.until_asked(0, Some(0), |message| matches!(message, Some(Down::Announce { .. })));
         }),
         ("begin", true, |bench| {
-            bench.until_asked(0, Some(0), |message| matches!(message, Down::Begin { .. }));
+            bench.until_asked(0, Some(0), |message| matches!(message, Some(Down::Begin { .. })));
         }),
         ("idle", true, |bench| bench.until_updated(0, 1)),
         ("round", true, |bench| bench.until_round(0, 2)),
@@ -115,7 +115,8 @@ fn a_worker_that_missed_a_rescaling_rejects_rounds_of_others() {
         let swapped = Rc::new(Cell::new(false));
         let is_over = swapped.clone();
         let mut bench = Bench::new(setup).with_rule(move |request| {
-            let announced = request.worker == 1 && matches!(request.message, Down::Announce { .. });
+            let announced =
+                request.worker == 1 && matches!(request.message, Some(Down::Announce { .. }));
             match announced && request.round == Some(rescaled) && !is_over.get() {
                 true => Fault::Down(Damage::Lost),
                 false => PASS,
@@ -198,7 +199,7 @@ fn a_new_board_that_answers_first_takes_the_free_place() {
         let mut left = 3;
         bench.rule = Box::new(move |request| {
             let is_known = !strangers.contains(&cables[request.link]);
-            match matches!(request.message, Down::Hello { .. }) && is_known && left > 0 {
+            match matches!(request.message, Some(Down::Hello { .. })) && is_known && left > 0 {
                 true => {
                     left -= 1;
                     Fault::Up(Damage::Lost)

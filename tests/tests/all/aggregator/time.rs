@@ -43,11 +43,11 @@ fn silence_counts_from_the_request() {
 /// The link of worker 0 is reopened repeatedly, and stays silent.
 #[test]
 fn a_reopened_link_does_not_restart_the_timeout() {
-    type IsAwaited = fn(&Down) -> bool;
+    type IsAwaited = fn(&Option<Down>) -> bool;
     let requests: [(&str, IsAwaited, _); 4] = [
-        ("hello", |message| matches!(message, Down::Hello { .. }), None),
-        ("configure", |message| matches!(message, Down::Configure(_)), None),
-        ("probe", |message| matches!(message, Down::Probe { .. }), None),
+        ("hello", |message| matches!(message, Some(Down::Hello { .. })), None),
+        ("configure", |message| matches!(message, Some(Down::Configure(_))), None),
+        ("probe", |message| matches!(message, Some(Down::Probe { .. })), None),
         ("round", is_round, Some(1)),
     ];
     for (name, is_awaited, round) in requests {
@@ -70,15 +70,15 @@ fn a_reopened_link_does_not_restart_the_timeout() {
 /// The worker answers every `Hello`, and nothing else.
 #[test]
 fn an_answer_without_progress_does_not_restart_the_timeout() {
-    type IsAwaited = fn(&Down) -> bool;
+    type IsAwaited = fn(&Option<Down>) -> bool;
     let requests: [(IsAwaited, _); 2] =
-        [(|message| matches!(message, Down::Configure(_)), None), (is_round, Some(1))];
+        [(|message| matches!(message, Some(Down::Configure(_))), None), (is_round, Some(1))];
     for (is_awaited, round) in requests {
         let mut bench = Bench::new(setup(5, 2));
         bench.until_asked(0, round, is_awaited);
         let first = bench.now;
         bench.rule = Box::new(move |request| match (request.worker, request.message) {
-            (0, Down::Hello { .. }) => PASS,
+            (0, Some(Down::Hello { .. })) => PASS,
             (0, _) => Fault::Down(Damage::Lost),
             _ => PASS,
         });
@@ -104,11 +104,11 @@ fn a_worker_that_only_identifies_itself_is_stuck() {
 fn an_endlessly_restarting_worker_fails() {
     let rules: [fn(Request) -> Fault; 2] = [
         |request| match request.message {
-            Down::Configure(_) if request.worker == 0 => Fault::RebootAfter,
+            Some(Down::Configure(_)) if request.worker == 0 => Fault::RebootAfter,
             _ => PASS,
         },
         |request| match request.message {
-            Down::Begin { .. } if request.worker == 0 => Fault::RebootBefore,
+            Some(Down::Begin { .. }) if request.worker == 0 => Fault::RebootBefore,
             _ => PASS,
         },
     ];

@@ -11,7 +11,7 @@ use smidgen_firmware::recorder::store::Store;
 use smidgen_firmware::remote::{Indicator, RemoteRecorder};
 use smidgen_protocol::message::{Live, LiveState, Part, Seen};
 use smidgen_protocol::recorded::RecordedRows;
-use smidgen_protocol::sparse::{Encoder, Packing};
+use smidgen_protocol::sparse::{Form, Terms, encode};
 use smidgen_tests::recording::{RATE_MAX_MILLIHERTZ, Script, WINDOW_LEN_MAX, without_rows};
 use std::ops::Range;
 
@@ -98,10 +98,8 @@ fn send_model(host: &mut Host<Objectives>, x: &[i32]) {
 fn send_part(host: &mut Host<Objectives>, part: Part, range: Range<u32>, x: &[i32]) {
     let entries = range.clone().map(|j| (j, i64::from(x[j as usize]))).filter(|e| e.1 != 0);
     let mut body = [0; 463];
-    let packing = Packing::new(x.len() as u32, range.len() as u32, 32);
-    let mut encoder = Encoder::described(&mut body, packing, 0, range.start);
-    entries.for_each(|(j, mantissa)| encoder.push(j, mantissa).expect("room"));
-    let len = encoder.finish();
+    let form = Form { value_bits: 32, ..Form::FIRST };
+    let len = encode(&mut body, &host.twin.terms(part, range.start), form, entries).len;
     let Range { start: from, end: until } = range;
     let part = Down::Part { ticket: host.next_ticket(), part, from, until };
     assert_eq!(host.acknowledged(part, &body[..len]), until);
@@ -208,8 +206,8 @@ fn board_says_why_it_sees_nothing() {
     set_up(&mut board);
     let ticket = board.next_ticket();
     let half = Down::Part { ticket, part: Part::Model, from: 15, until: 30 };
-    let mut body = [0; 8];
-    let len = Encoder::described(&mut body, Packing::new(30, 0, 2), 0, 15).finish();
+    let mut body = [0; 64];
+    let len = encode(&mut body, &Terms::plain(30, 15), Form::FIRST, [].into_iter()).len;
     assert_eq!(board.acknowledged(half, &body[..len]), 30);
     assert_eq!(seen(&live(&mut board)).state, LiveState::NoModel);
     let keep = Down::Keep { ticket: board.next_ticket() };

@@ -26,7 +26,7 @@ fn minibatch_survives_reboot_and_probe_uses_all_rows() {
     let rows = host.objectives.rows;
     host.reboot();
     host.restore();
-    let begin = Down::Begin { ticket: host.next_ticket(), round: host.round };
+    let begin = Down::Begin { ticket: host.next_ticket(), round: host.round, known: host.known };
     assert_eq!(host.deliver(&host.frame(begin, &[])), update);
     assert_eq!(host.objectives.rows, rows);
 }
@@ -102,9 +102,14 @@ fn local_state_is_restored_from_previous_round() {
         rebooted.reboot();
         let (mirror, sum) = (rebooted.mirror.clone(), rebooted.model.sum.clone());
         rebooted.restore();
-        let begin = Down::Begin { ticket: rebooted.next_ticket(), round: rebooted.round };
-        let begin = rebooted.frame(begin, &[]);
-        rebooted.send(&begin);
+        let begin = Down::Begin {
+            ticket: rebooted.next_ticket(),
+            round: rebooted.round,
+            known: rebooted.known,
+        };
+        let wire = rebooted.frame(begin, &[]);
+        rebooted.send(&wire);
+        rebooted.note(&begin.into(), &[]);
         let recall = rebooted.worker.local_state_request().expect("a request for local state");
         assert_eq!(recall.name, name);
         recall.mantissas.copy_from_slice(&mantissas);

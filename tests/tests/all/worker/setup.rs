@@ -81,7 +81,7 @@ fn data_transfer_resumes_and_verifies_checksum() {
     );
     assert_eq!(host.rejected(Reject::Repeated), 2);
     assert_eq!(host.send_chunk(0, 20), 20, "invalid data are discarded");
-    let begin = Down::Begin { ticket: host.next_ticket(), round: 0 };
+    let begin = Down::Begin { ticket: host.next_ticket(), round: 0, known: host.known };
     assert_eq!(host.deliver(&host.frame(begin, &[])), None, "there are no data");
     assert_eq!(host.rejected(Reject::Unexpected), 1);
 
@@ -187,7 +187,7 @@ fn begin_requires_announced_exponents() {
     let configure = host.configure();
     host.acknowledged(configure, &[]);
     assert_eq!(host.send_chunk(0, 5), 5);
-    let begin = Down::Begin { ticket: host.next_ticket(), round: 0 };
+    let begin = Down::Begin { ticket: host.next_ticket(), round: 0, known: host.known };
     assert_eq!(host.deliver(&host.frame(begin, &[])), None);
     assert_eq!(host.rejected(Reject::Unexpected), 1);
     host.finish_setup();

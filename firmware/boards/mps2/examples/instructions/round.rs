@@ -8,12 +8,13 @@ use smidgen_firmware::objective::{Evaluation, Objective};
 use smidgen_firmware::worker::{Board, Worker};
 use smidgen_protocol::batch::Batch;
 use smidgen_protocol::counters::Counters;
-use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX, checksum};
+use smidgen_protocol::frame::{Context, Deframer, FRAME_LEN_MAX, Kind, checksum};
 use smidgen_protocol::message::{
-    BROADCAST, Configure, Down, Downlink, Exponents, Init, Regulariser,
+    BROADCAST, Configure, Down, Downlink, Exponents, Init, Known, Loss, Regulariser,
 };
 use smidgen_protocol::method::{Compressor, Method, Participation};
-use smidgen_protocol::sparse::{Decoder, Encoder, Packing};
+use smidgen_protocol::round::Start;
+use smidgen_protocol::sparse::{Decoder, Form, Terms, encode};
 use smidgen_protocol::step::{Grids, Rule, step};
 use smidgen_protocol::vector::Ratio;
 use static_cell::ConstStaticCell;
@@ -110,18 +111,72 @@ struct Line<'m> {
     numbers: Numbers,
     /// The estimator before an update.
     g_i: &'m mut [i32; D],
+    told: Told<'m>,
+}
+
+/// What the worker knows of the sum.
+struct Told<'m> {
+    sum: &'m mut [i64; D],
+    last: Form,
+}
+
+impl<'m> Told<'m> {
+    /// Nothing yet.
+    fn new(sum: &'m mut [i64; D]) -> Self {
+        sum.fill(0);
+        Self { sum, last: Form::FIRST }
+    }
+
+    fn terms(&self) -> Terms<'_> {
+        Terms { sum: self.sum, last: self.last, ..Terms::plain(D as u32, 0) }
+    }
+
+    /// Draws a change of the sum and writes its body; returns its length.
+    fn write_body(&self, round: u32, numbers: &mut Numbers, body: &mut [u8]) -> usize {
+        let (mut next, mut entries) = (0, [(0, 0); ENTRIES]);
+        for (j, entry) in entries.iter_mut().enumerate() {
+            let offset = (round as usize + numbers.below(4)) % 12;
+            let index = (j * D / ENTRIES + offset).max(next);
+            *entry = (index as u32, i64::from(numbers.signed(14)) | 1);
+            next = index + 1;
+        }
+        let form = Form { shift: 4, value_bits: 16, count_bits: 0 };
+        encode(body, &self.terms(), form, entries.into_iter()).len
+    }
+
+    /// Notes that the worker has received a body.
+    fn received(&mut self, body: &[u8]) -> Option<()> {
+        let mut decoder = Decoder::new(body, &self.terms()).ok()?;
+        self.last = decoder.form();
+        while let Some((index, change)) = decoder.next_entry(self.sum) {
+            *self.sum.get_mut(index as usize)? += change << self.last.shift;
+        }
+        Some(())
+    }
 }
 
 impl<'m> Line<'m> {
     /// A worker at the start of its first round.
-    fn open(memory: &'m mut [u64], g_i: &'m mut [i32; D], k: u32) -> Option<Self> {
+    fn open(
+        memory: &'m mut [u64],
+        g_i: &'m mut [i32; D],
+        sum: &'m mut [i64; D],
+        k: u32,
+    ) -> Option<Self> {
         let worker = Worker::new::<Given>(Board { name: "count", identity: 7 }, memory);
-        let mut line = Self { worker, frame: [0; FRAME_LEN_MAX], numbers: Numbers(1), g_i };
+        let mut line = Self {
+            worker,
+            frame: [0; FRAME_LEN_MAX],
+            numbers: Numbers(1),
+            g_i,
+            told: Told::new(sum),
+        };
         line.send(BROADCAST, Down::Configure(configuration(k)), &[], &Context::SETUP)?;
         let exponents = Exponents { x: 20, gradient: 20, loss: 20 };
         let announce = Down::Announce { ticket: 2, exponents, gamma_n: GAMMA_N };
         line.send(1, announce, &[], &Context::downlink(1))?;
-        let len = Down::Begin { ticket: 3, round: 0 }.emit(
+        let known = Known { loss: Loss::default(), shift: 0, downlink: Form::FIRST };
+        let len = Down::Begin { ticket: 3, round: 0, known }.emit(
             1,
             &[],
             &Context::downlink(1),
@@ -156,37 +211,25 @@ impl<'m> Line<'m> {
     /// Receives the change of the sum, and steps.
     fn receive(&mut self, round: u32, count: &mut Count) -> Option<()> {
         let mut body = [0; 400];
-        let len = write_body(round, &mut self.numbers, &mut body)?;
-        let context = Context { round, ..Context::downlink(1) };
-        let len = Down::Round { from: 0 }.emit(1, body.get(..len)?, &context, &mut self.frame);
+        let len = self.told.write_body(round, &mut self.numbers, &mut body);
+        let body = body.get(..len)?;
+        self.told.received(body)?;
+        let context = Context { round, worker: 1, ..Context::downlink(1) };
+        let len = Start::default().draft(body, &context, &mut self.frame).close();
         let bytes = self.frame.get(..len)?;
         count.add(|| self.worker.receive(bytes));
         Some(())
     }
 }
 
-/// Writes a change of the sum; returns its length.
-fn write_body(round: u32, numbers: &mut Numbers, body: &mut [u8]) -> Option<usize> {
-    let packing = Packing::new(D as u32, ENTRIES as u32, 16);
-    let mut encoder = Encoder::described(body, packing, 4, 0);
-    let mut next = 0;
-    for j in 0..ENTRIES {
-        let offset = (round as usize + numbers.below(4)) % 12;
-        let index = (j * D / ENTRIES + offset).max(next);
-        encoder.push(index as u32, i64::from(numbers.signed(14)) | 1).ok()?;
-        next = index + 1;
-    }
-    Some(encoder.finish())
-}
-
 /// Counts rounds.
 fn rounds(
     memory: &mut [u64],
-    g_i: &mut [i32; D],
+    (g_i, sum): (&mut [i32; D], &mut [i64; D]),
     k: u32,
     difference: Difference,
 ) -> Option<Halves> {
-    let mut line = Line::open(memory, g_i, k)?;
+    let mut line = Line::open(memory, g_i, sum, k)?;
     line.update(difference, &mut Count::default())?;
     let mut halves = Halves::default();
     for round in 1..=2 * ROUNDS {
@@ -202,23 +245,25 @@ fn rounds(
 }
 
 /// Counts what is received; the body is read as by a worker, which checks all of it first.
-fn report_receiving() -> Option<()> {
-    let mut numbers = Numbers(2);
+fn report_receiving(sum: &mut [i64; D]) -> Option<()> {
+    let (mut numbers, mut told) = (Numbers(2), Told::new(sum));
     let (mut framing, mut reading, mut framed) = (Count::default(), Count::default(), 0);
     for round in 0..ROUNDS {
         let (mut body, mut frame) = ([0; 400], [0; FRAME_LEN_MAX]);
-        let len = write_body(round, &mut numbers, &mut body)?;
+        let len = told.write_body(round, &mut numbers, &mut body);
         let body = body.get(..len)?;
         let entries = reading.add(|| {
-            let decoder = Decoder::described(black_box(body), D as u32, 0).ok()?;
-            let count = decoder.check(D as u32).ok()?;
-            decoder.entries().for_each(|entry| {
+            let terms = told.terms();
+            let decoder = Decoder::new(black_box(body), &terms).ok()?;
+            let count = decoder.check(terms.sum, D as u32).ok()?;
+            decoder.entries(terms.sum).for_each(|entry| {
                 black_box(entry);
             });
             Some(count as usize)
         })?;
-        let context = Context::downlink(1);
-        let len = Down::Round { from: 0 }.emit(1, body, &context, &mut frame);
+        told.received(body)?;
+        let context = Context { kind: Kind::Round, worker: 1, ..Context::downlink(1) };
+        let len = Start::default().draft(body, &context, &mut frame).close();
         let wire = frame.get(..len)?;
         let (mut deframer, mut counters) = (Deframer::new(), Counters::default());
         let is_intact = framing.add(|| {
@@ -235,9 +280,8 @@ fn report_receiving() -> Option<()> {
 }
 
 /// Counts the step of the model.
-fn report_step(x: &mut [i32; D]) -> Option<()> {
-    static SUM: ConstStaticCell<[i64; D]> = ConstStaticCell::new([0; D]);
-    let (sum, mut numbers, mut count) = (SUM.try_take()?, Numbers(3), Count::default());
+fn report_step(x: &mut [i32; D], sum: &mut [i64; D]) -> Option<()> {
+    let (mut numbers, mut count) = (Numbers(3), Count::default());
     sum.iter_mut().for_each(|sum| *sum = numbers.signed(24).into());
     let rule = Rule { gamma_n: GAMMA_N, ..Rule::default() };
     let mut saturated = 0;
@@ -257,7 +301,8 @@ fn report_step(x: &mut [i32; D]) -> Option<()> {
 /// Reports all cases; `None` if a worker does not do what it should.
 pub fn report_all() -> Option<()> {
     static VECTOR: ConstStaticCell<[i32; D]> = ConstStaticCell::new([0; D]);
-    let (memory, vector) = (memory::take(), VECTOR.try_take()?);
+    static SUM: ConstStaticCell<[i64; D]> = ConstStaticCell::new([0; D]);
+    let (memory, vector, sum) = (memory::take(), VECTOR.try_take()?, SUM.try_take()?);
     let units = D * ROUNDS as usize;
     let mut down = 0;
     for (k, difference, name) in [
@@ -265,12 +310,12 @@ pub fn report_all() -> Option<()> {
         (10, Difference::Ascending, ", ascending magnitudes"),
         (102, Difference::Mixed, ""),
     ] {
-        let halves = rounds(memory, vector, k, difference)?;
+        let halves = rounds(memory, (vector, sum), k, difference)?;
         let up = halves.up.instructions();
         report(format_args!("from gradient to update, K = {k}{name}"), "coordinate", up, units);
         down = halves.down.instructions();
     }
     report(format_args!("receiving {ENTRIES} entries, and step"), "coordinate", down, units);
-    report_step(vector)?;
-    report_receiving()
+    report_step(vector, sum)?;
+    report_receiving(sum)
 }

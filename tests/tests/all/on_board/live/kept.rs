@@ -208,9 +208,9 @@ fn main_loop_watches_while_the_line_is_quiet_and_again_after_a_power_cut() {
         line.ask_in(&down, &up, announce, &[], 0);
         let x = trained.worker.state().unwrap().0;
         let mut body = [0; 463];
-        let mut encoder = Encoder::described(&mut body, Packing::new(30, 30, 32), 0, 0);
-        (0..).zip(x).for_each(|(j, &m)| encoder.push(j, m.into()).expect("room"));
-        let len = encoder.finish();
+        let entries = (0..).zip(x).map(|(j, &m)| (j, m.into())).filter(|&(_, m)| m != 0);
+        let form = Form { value_bits: 32, ..Form::FIRST };
+        let len = encode(&mut body, &Terms::plain(30, 0), form, entries).len;
         let part = Down::Part { ticket: 4, part: Part::Model, from: 0, until: 30 };
         line.ask_in(&down, &up, part, &body[..len], 0);
         let kept = line.ask_in(&down, &up, Down::Keep { ticket: 5 }, &[], 0);

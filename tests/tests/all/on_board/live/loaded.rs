@@ -1,6 +1,7 @@
 //! Models that a host loads on a board: which it takes, and when they go.
 
 use super::*;
+use smidgen_protocol::round::Start;
 
 #[test]
 fn board_without_rows_takes_a_model_and_refuses_gradients() {
@@ -23,15 +24,15 @@ fn board_without_rows_takes_a_model_and_refuses_gradients() {
         for asked in [
             Down::Probe { ticket, exponents: board.exponents },
             Down::Curvature { ticket: ticket + 1 },
-            Down::Begin { ticket: ticket + 2, round: 0 },
-            Down::Begin { ticket: ticket + 3, round: 7 },
+            Down::Begin { ticket: ticket + 2, round: 0, known: board.known },
+            Down::Begin { ticket: ticket + 3, round: 7, known: board.known },
             Down::Score { ticket: ticket + 4 },
         ] {
             assert_eq!(board.refused(asked, &[]), Refusal::Data, "{asked:?}");
             board.stage = smidgen_tests::host::Stage::Begin;
         }
         // Nor does a round begin.
-        assert!(!board.send(&board.frame(Down::Round { from: 0 }, &[])));
+        assert!(!board.send(&board.frame(Start::default(), &[])));
         assert_eq!(board.serve(), None);
         // The model is there as before, also with rows of the board's own.
         super::record(&mut board, (0, "sleep"), false, 60);
