@@ -13,7 +13,7 @@ const LEVELS: u32 = 10;
 const OF_LEVEL: [u16; LEVELS as usize + 1] = [16, 21, 28, 37, 48, 64, 84, 111, 147, 194, 256];
 /// Weight of every coordinate where Σ g_i is not known.
 const ALIKE: u32 = 16;
-/// The weights of so many coordinates need not fit 32 bits, so they are not told apart.
+/// From this number of coordinates on all weigh the same: the sum of other weights could exceed 32 bits.
 const WEIGHED_MAX: u32 = 1 << 24;
 /// Above the largest density that a division gives.
 const DENSITY_MAX: u32 = 1 << 17;
@@ -35,7 +35,7 @@ static WEIGHTS: [u16; 64] = {
 enum Weights {
     /// All weigh the same.
     Alike,
-    /// By magnitudes of 31 bits at most, without so many of their lowest bits.
+    /// By magnitudes of 31 bits at most, after a shift to the right by this number of bits.
     Narrow(u32),
     /// The same for any magnitudes.
     Wide(u32),

@@ -115,6 +115,9 @@ fn emulated_boards_train_the_model_of_simulation_on_raw_rows() {
         let reported = model.loss.expect("all boards report it");
         let x = of_raw_columns(&experiment, &model.values);
         let loss = raw_loss(&experiment, &raw, &x);
+        let objective = experiment.objective().expect("the host has the rows");
+        let (scaled, _) = objective.loss_and_norm_squared(&model.values);
+        assert!((loss / scaled - 1.0).abs() < 1e-4, "{options}: {loss}, {scaled} on scaled rows");
         // A reported loss is known to an eighth of its last change.
         assert!((loss / reported - 1.0).abs() < 1e-2, "{options}: {loss}, reported {reported}");
         assert!(reported < 0.5 * rounds[0].loss, "{options}: {reported}");
